@@ -1,0 +1,36 @@
+# Everything runs from .venv, which is made from PyPI wheels: no root, no compiler, no system package.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test bench check docs clean
+
+help:  ## list these targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 10
+
+.venv/run.stamp: setup.cfg pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+.venv/test.stamp: .venv/run.stamp
+	$(BIN)/pip install --quiet --editable '.[test]'
+	@touch $@
+
+run: .venv/run.stamp  ## set up .venv, then serve on http://127.0.0.1:8080 (ARGS="--port 0" for more)
+	@exec $(BIN)/dragon run $(ARGS)
+
+test: .venv/test.stamp  ## run the whole test suite (ARGS="-k thumb" for a part of it)
+	@$(BIN)/pytest --numprocesses 4 $(ARGS)
+
+bench: .venv/test.stamp  ## measure speed and memory beside bare handlers
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+check: .venv/test.stamp  ## lint, check types, and see that imports go one way
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/pytest tests/test_layers.py
+
+docs: .venv/test.stamp  ## build the documentation into docs/_build
+	@$(BIN)/sphinx-build --fail-on-warning --quiet docs docs/_build && echo docs/_build/index.html
+
+clean:  ## remove what the other targets made, except data
+	rm -rf .venv docs/_build *.egg-info

@@ -1,0 +1,1 @@
+"""Submits, watches and runs jobs."""

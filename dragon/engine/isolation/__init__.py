@@ -1,0 +1,1 @@
+"""Child processes that decode files, confined."""

@@ -1,0 +1,126 @@
+"""Reads a task's parameters out of JSON or a query string, and words every problem found."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from dragon.task import Params, TaskType
+
+Problems = dict[str, list[str]]
+
+_BOOLEANS = {"yes": True, "no": False, "true": True, "false": False, "1": True, "0": False}
+
+
+def read_params(task: TaskType, values: Mapping[str, Any]) -> tuple[Params | None, Problems]:
+    """The task's Params of JSON `values`, or every problem by parameter."""
+    return _convert(task.params, values, is_strict=True)
+
+
+def read_query_params(
+    task: TaskType, values: Mapping[str, list[str]]
+) -> tuple[Params | None, Problems]:
+    """The same of a query string, each name with all its texts; lists may repeat the name."""
+    hints = get_type_hints(task.params, include_extras=True)
+    parsed = {name: _from_texts(hints.get(name, str), texts) for name, texts in values.items()}
+    return _convert(task.params, parsed, is_strict=False)
+
+
+def parse_boolean(text: str) -> bool | None:
+    """The boolean that a query string's text means, or None."""
+    return _BOOLEANS.get(text.lower())
+
+
+def _convert(
+    params: type[Params], values: Mapping[str, Any], *, is_strict: bool
+) -> tuple[Params | None, Problems]:
+    try:
+        return msgspec.convert(values, params, strict=is_strict), {}
+    except msgspec.ValidationError as error:
+        problems = _find_problems(params, values, is_strict=is_strict)
+        return None, problems or {"parameters": [_reword(error)]}
+
+
+def _find_problems(params: type[Params], values: Mapping[str, Any], *, is_strict: bool) -> Problems:
+    hints = get_type_hints(params, include_extras=True)
+    problems: Problems = {}
+    for field in msgspec.structs.fields(params):
+        if field.name not in values:
+            if field.required:
+                problems[field.name] = ["this field is required"]
+            continue
+        try:
+            msgspec.convert(values[field.name], hints[field.name], strict=is_strict)
+        except msgspec.ValidationError as error:
+            problems[field.name] = [_expected(hints[field.name]) or _reword(error)]
+    known = ", ".join(hints)
+    for name in values.keys() - hints.keys():
+        problems[name] = [f"this parameter is unknown, choose among: {known}"]
+    return problems
+
+
+def _expected(hint: Any) -> str | None:
+    """The words that a type's Meta has for what would be right."""
+    if get_origin(hint) is Annotated:
+        for meta in get_args(hint)[1:]:
+            if words := (meta.extra or {}).get("expected"):
+                return f"must be {words}"
+    options = [option for option in _options(hint) if option is not type(None)]
+    if len(options) == 1 and options[0] is not hint:
+        return _expected(options[0])
+    choices = [value for option in options for value in _literals(option)]
+    if choices:
+        return "must be one of: " + ", ".join(json.dumps(value) for value in choices)
+    return None
+
+
+def _reword(error: msgspec.ValidationError) -> str:
+    """msgspec's message, led by the place inside the parameter where there is one."""
+    message, _, path = str(error).partition(" - at `$")
+    place = re.sub(r"\A\.\.\.|`\Z|\A\.", "", path)
+    message = message.replace("`", "")
+    return f"{place}: {message}" if place else message[:1].lower() + message[1:]
+
+
+def _options(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if _is_union(hint) else (hint,)
+
+
+def _is_union(hint: Any) -> bool:
+    return get_origin(hint) is Union or type(hint).__name__ == "UnionType"
+
+
+def _literals(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if getattr(get_origin(hint), "_name", "") == "Literal" else ()
+
+
+def _base(hint: Any) -> Any:
+    """The type under Annotated and Optional."""
+    while get_origin(hint) is Annotated or _is_union(hint):
+        hint = get_args(hint)[0]
+    return hint
+
+
+def _from_texts(hint: Any, texts: list[str]) -> Any:
+    base = _base(hint)
+    if get_origin(base) in (list, tuple):
+        return _json_or_text(texts[0]) if texts[0].startswith("[") and len(texts) == 1 else texts
+    if len(texts) > 1:
+        return texts
+    if base is bool:
+        value = parse_boolean(texts[0])
+        return texts[0] if value is None else value
+    if literals := _literals(base):
+        return next((value for value in literals if str(value) == texts[0]), texts[0])
+    if base is str:
+        return texts[0]
+    return _json_or_text(texts[0]) if texts[0].startswith("{") else texts[0]
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text

@@ -1,0 +1,106 @@
+"""The words of the system as structs, with their codecs."""
+
+import base64
+import secrets
+from typing import Any, Literal
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+State = Literal["queued", "executing", "success", "error"]
+Kind = Literal["fast", "heavy", "flow", "record"]
+
+KINDS: tuple[Kind, ...] = ("fast", "heavy", "flow", "record")
+KEY_PATTERN = r"[A-Z2-7]{26}"
+CHANNEL_LENGTH = 3
+
+
+def new_key(channel: str = "") -> str:
+    """A task key: 26 characters of base32 of 128 random bits, starting with `channel` if given.
+
+    The first characters of a key name the pub/sub channel of its job, so that the server process
+    that creates a job already listens to it; each process draws its own channel at random.
+    """
+    key = base64.b32encode(secrets.token_bytes(16)).decode()[:26]
+    return channel + key[len(channel) :]
+
+
+class Events(Struct, frozen=True, kw_only=True):
+    """When a job reached each step: ISO 8601, UTC, microseconds."""
+
+    queued: str
+    started: str | UnsetType = UNSET
+    completed: str | UnsetType = UNSET
+
+
+class Status(Struct, frozen=True, kw_only=True):
+    """What clients see of a job. `error` is a message, or `{"parameters": {name: [problems]}}`."""
+
+    status: State
+    key: str
+    progress: Any = UNSET
+    result: Any = UNSET
+    error: Any = UNSET
+    events: Events
+
+
+class OutputFile(Struct, frozen=True, kw_only=True):
+    """One file that a job made. `path` is relative to the files directory."""
+
+    name: str
+    filename: str
+    content_type: str
+    path: str
+    size: int
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """One queued run of a task, as the store keeps it and a worker receives it."""
+
+    key: str
+    task: str
+    kind: Kind
+    account: str
+    params: msgspec.Raw
+    metas: Any = None
+    queued: str
+    base_url: str
+    timeout_seconds: float
+    attempts: int
+    retention_seconds: int
+
+
+class Claim(Struct, frozen=True, kw_only=True):
+    """A job handed to one worker: `token` fences its writes, `attempt` counts from 1."""
+
+    job: Job
+    token: int
+    attempt: int
+
+
+class Update(Struct, frozen=True):
+    """One version of a job's status, encoded once; the store, the feed and streams pass it on."""
+
+    key: str
+    version: int
+    state: State
+    line: bytes
+
+    @property
+    def is_final(self) -> bool:
+        return self.state in ("success", "error")
+
+
+class Record(Struct, frozen=True, kw_only=True):
+    """What the store keeps of a job, read back whole."""
+
+    update: Update
+    job: Job
+    files: tuple[OutputFile, ...]
+    expires: float
+
+
+encode = msgspec.json.Encoder().encode
+decode_status = msgspec.json.Decoder(Status).decode
+decode_job = msgspec.json.Decoder(Job).decode
+decode_files = msgspec.json.Decoder(tuple[OutputFile, ...]).decode

@@ -1,0 +1,179 @@
+"""Every setting of the system: default, TOML file, environment, validated once."""
+
+import os
+import tomllib
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Union, get_args, get_origin
+
+import msgspec
+from msgspec import Meta, Struct
+
+from dragon.errors import InvalidSettings
+
+Positive = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+NotEmpty = Annotated[str, Meta(min_length=1)]
+
+
+class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one account may have at once; none means no limit."""
+
+    queued: Positive | None = None
+    running: Positive | None = None
+    per_minute: Positive | None = None
+
+
+class ApiKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A key for browsers, good only on pages that a `referrers` entry matches."""
+
+    key: NotEmpty
+    referrers: tuple[NotEmpty, ...] = ()
+
+
+class Account(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Somebody who may create tasks. `weight` is the account's share of busy workers."""
+
+    name: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_.-]{1,64}\Z")]
+    secrets: tuple[NotEmpty, ...] = ()
+    api_keys: tuple[ApiKey, ...] = ()
+    limits: Limits = Limits()
+    weight: Seconds = 1.0
+
+
+class Slots(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many jobs of each class one worker process runs at once."""
+
+    fast: Positive = 32
+    heavy: Positive = 2
+    flow: Positive = 1000
+    record: Positive = 8
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Sizes are in bytes, times in seconds. docs/settings.md explains each."""
+
+    data: NotEmpty = "dragon-data"
+    redis: str = ""
+    redis_prefix: NotEmpty = "dragon"
+    redis_timeout_seconds: Seconds = 4.0
+    shards: Positive = 1
+    accounts: tuple[Account, ...] = ()
+    task_packages: tuple[NotEmpty, ...] = ("tasks",)
+
+    public_url: str = ""
+    max_body_bytes: Positive = 4 * 1024 * 1024
+    max_body_depth: Positive = 32
+    max_tasks_per_request: Positive = 10_000
+    write_timeout_seconds: Seconds = 30.0
+    reuse_seconds: Annotated[int, Meta(ge=0)] = 3600
+    retention_seconds: Positive = 30 * 86_400
+    volatile_seconds: Positive = 7 * 86_400
+    drain_seconds: Seconds = 10.0
+
+    slots: Slots = Slots()
+    attempts: Positive = 3
+    lease_seconds: Seconds = 10.0
+    poll_seconds: Seconds = 2.0
+    retry_base_seconds: Seconds = 1.0
+
+    fetch_allow: tuple[str, ...] = ()
+    fetch_ports: tuple[Positive, ...] = (80, 443, 8000, 8080, 8443)
+    fetch_timeout_seconds: Seconds = 30.0
+    fetch_min_bytes_per_second: Positive = 1024
+    fetch_max_bytes: Positive = 100 * 1024 * 1024
+    fetch_max_redirects: Annotated[int, Meta(ge=0)] = 5
+
+    decoders: Annotated[int, Meta(ge=0)] = 0
+    decoder_max_jobs: Positive = 500
+    decoder_memory_bytes: Positive = 2 * 1024**3
+    decoder_cpu_seconds: Positive = 60
+    max_pixels: Positive = 100_000_000
+    max_frames: Positive = 2_000
+
+    log_format: Annotated[str, Meta(pattern=r"\A(auto|json|console)\Z")] = "auto"
+    log_level: Annotated[str, Meta(pattern=r"\A(debug|info|warning|error)\Z")] = "info"
+
+
+CLIENT_VARIABLES = ("DRAGON_CONFIG", "DRAGON_URL", "DRAGON_SECRET", "DRAGON_API_KEY")
+"""Variables that the command line reads for itself; they are no settings."""
+
+
+def load_settings(
+    config: str | None, environment: Mapping[str, str] = os.environ, **overrides: Any
+) -> Settings:
+    """Defaults, then the TOML file, then `DRAGON_<NAME>` variables, then `overrides` not None.
+
+    Raises InvalidSettings, naming the file or variable and the setting.
+    """
+    path = config or environment.get("DRAGON_CONFIG")
+    values = _from_file(path) if path else {}
+    values |= _from_environment(environment)
+    values |= {name: value for name, value in overrides.items() if value is not None}
+    try:
+        settings = msgspec.convert(values, Settings)
+    except msgspec.ValidationError as error:
+        raise InvalidSettings(f"settings: {error}") from None
+    _check_accounts(settings.accounts)
+    return settings
+
+
+def _from_file(path: str) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise InvalidSettings(f"cannot read {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidSettings(f"{path} is not valid TOML: {error}") from None
+    try:
+        msgspec.convert(values, Settings)
+    except msgspec.ValidationError as error:
+        raise InvalidSettings(f"{path}: {error}") from None
+    return values
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    fields = {"DRAGON_" + field.name.upper(): field for field in msgspec.structs.fields(Settings)}
+    values = {}
+    for variable, text in environment.items():
+        if not variable.startswith("DRAGON_") or variable in CLIENT_VARIABLES:
+            continue
+        if variable not in fields:
+            raise InvalidSettings(f"unknown setting {variable} in the environment")
+        field = fields[variable]
+        try:
+            values[field.name] = msgspec.to_builtins(_parse(text, field.type))
+        except msgspec.MsgspecError as error:
+            raise InvalidSettings(f"{variable}: {error}") from None
+    return values
+
+
+def _parse(text: str, type_: Any) -> Any:
+    """Text as a value of `type_`: plain for scalars, commas or JSON for lists, JSON for tables."""
+    inner = _unwrap(type_)
+    if get_origin(inner) is tuple and not text.lstrip().startswith("["):
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        return msgspec.convert(parts, type_, strict=False)
+    if get_origin(inner) is tuple or (isinstance(inner, type) and issubclass(inner, Struct)):
+        return msgspec.json.decode(text, type=type_)
+    return msgspec.convert(text, type_, strict=False)
+
+
+def _unwrap(type_: Any) -> Any:
+    while get_origin(type_) in (Annotated, Union, types.UnionType):
+        type_ = get_args(type_)[0]
+    return type_
+
+
+def _check_accounts(accounts: tuple[Account, ...]) -> None:
+    names = [account.name for account in accounts]
+    credentials = [
+        credential
+        for account in accounts
+        for credential in (*account.secrets, *(api_key.key for api_key in account.api_keys))
+    ]
+    if len(set(names)) != len(names):
+        raise InvalidSettings("accounts: two accounts have the same name")
+    if len(set(credentials)) != len(credentials):
+        raise InvalidSettings("accounts: a secret or api key is given twice")

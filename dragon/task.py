@@ -1,0 +1,193 @@
+"""What the author of a task uses: Params, Result, File, Context, @task; and the Registry."""
+
+import importlib
+import inspect
+import typing
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Protocol, TypeVar, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
+
+from dragon.errors import InvalidSettings, TaskFailed, TaskInterrupted
+from dragon.schemas import Kind
+
+__all__ = [
+    "Context",
+    "Descriptor",
+    "File",
+    "Files",
+    "HttpUrl",
+    "MediaLimits",
+    "Params",
+    "Pixels",
+    "Registry",
+    "Result",
+    "Source",
+    "TaskFailed",
+    "TaskInterrupted",
+    "TaskType",
+    "task",
+]
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
+
+HttpUrl = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[Hh][Tt][Tt][Pp][Ss]?://[^\s/?#]+[^\s]*\Z",
+        max_length=8192,
+        extra={"expected": "an http or https URL of at most 8192 characters"},
+    ),
+]
+"""The address of a source."""
+
+Pixels = Annotated[
+    int,
+    Meta(ge=1, le=16_383, extra={"expected": "a whole number of pixels from 1 to 16383"}),
+]
+"""A width or height; 16383 is the most that WebP can hold."""
+
+Descriptor = int
+"""In a function run by `Context.isolated`: the open file a Source or File argument became."""
+
+
+class Params(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The parameters of a task; subclass it. Every task takes these two."""
+
+    url_callback: HttpUrl | None = None
+    url_errback: HttpUrl | None = None
+
+
+class Result(Struct, frozen=True, kw_only=True):
+    """The values and files a task makes; subclass it. Clients get one flat object."""
+
+
+class Source(Struct, frozen=True, kw_only=True):
+    """A file that was fetched: whence, and where it lies for the time of the run."""
+
+    url: str
+    path: Path
+    size: int
+
+
+class File(Struct, frozen=True, kw_only=True):
+    """A file that the task writes at `path`; returned in a Result, it is kept and gets a URL."""
+
+    name: str
+    filename: str
+    content_type: str
+    path: Path
+
+
+class Files(Struct, frozen=True, kw_only=True):
+    """Several files whose names the parameters choose; in a Result each stands under its name."""
+
+    files: tuple[File, ...]
+
+
+class MediaLimits(Struct, frozen=True, kw_only=True):
+    """How much a source may unfold to. Each is the setting of the same name."""
+
+    max_pixels: int
+    max_frames: int
+
+
+class Context(Protocol):
+    """What a running task may do besides computing."""
+
+    limits: MediaLimits
+
+    async def fetch(self, url: str) -> Source:
+        """Download `url` into the run's own directory.
+
+        Raises TaskFailed (refused, not found, too large, too slow) or TaskInterrupted.
+        """
+
+    def output(self, name: str, content_type: str) -> File:
+        """A new output file, to be written at its `path` and returned in the Result."""
+
+    def progress(self, value: Any) -> None:
+        """Tell whoever waits how far the run is: anything JSON; the newest wins."""
+
+    async def isolated(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Run a plain function of a module in a confined child process, away from the network.
+
+        Arguments and result travel as MessagePack, by the function's annotations; a Source or
+        File argument arrives as an open Descriptor. Raises what the function raises as
+        TaskFailed, TaskFailed if the child crashes, TaskInterrupted if somebody killed it.
+        """
+
+
+class TaskType(Struct, frozen=True, kw_only=True):
+    """An implementation, as the registry knows it."""
+
+    name: str
+    kind: Kind
+    timeout_seconds: float
+    summary: str
+    params: type[Params]
+    result: Any
+    function: Callable[[Any, Context], Awaitable[Any]]
+
+
+def task(name: str, *, kind: Kind = "fast", timeout_seconds: float = 60) -> Callable[[F], F]:
+    """Mark `async def f(params: SomeParams, ctx: Context) -> SomeResult` as the task `name`.
+
+    The function is returned as it was. Its module's docstring, after `name:`, is the summary.
+    """
+
+    def mark(function: F) -> F:
+        hints = get_type_hints(function)
+        document = inspect.getdoc(inspect.getmodule(function)) or ""
+        function.__dragon_task__ = TaskType(  # type: ignore[attr-defined]
+            name=name,
+            kind=kind,
+            timeout_seconds=timeout_seconds,
+            summary=document.partition("\n")[0].removeprefix(f"{name}: "),
+            params=hints["params"],
+            result=hints["return"],
+            function=function,
+        )
+        return function
+
+    return mark
+
+
+class Registry:
+    """The tasks of a site, by name."""
+
+    def __init__(self, tasks: Iterable[TaskType], warm: Iterable[str] = ()) -> None:
+        self._tasks = {task.name: task for task in sorted(tasks, key=lambda task: task.name)}
+        self.warm = tuple(warm)
+
+    @classmethod
+    def load(cls, packages: Iterable[str]) -> "Registry":
+        """Import each package's `MODULES`; its `WARM` modules are what children load early."""
+        tasks: list[TaskType] = []
+        warm: list[str] = []
+        for package_name in packages:
+            try:
+                package = importlib.import_module(package_name)
+            except ImportError as error:
+                raise InvalidSettings(f"task_packages: {error}") from error
+            warm += getattr(package, "WARM", ())
+            for module_name in package.MODULES:
+                tasks += _tasks_of(importlib.import_module(module_name))
+        return cls(tasks, warm)
+
+    def get(self, name: str) -> TaskType | None:
+        return self._tasks.get(name)
+
+    def __iter__(self) -> Iterator[TaskType]:
+        return iter(self._tasks.values())
+
+
+def _tasks_of(module: Any) -> list[TaskType]:
+    return [
+        value.__dragon_task__
+        for value in vars(module).values()
+        if hasattr(value, "__dragon_task__") and value.__module__ == module.__name__
+    ]

@@ -1,0 +1,1 @@
+"""What tasks share: pictures, geometry, kinds of files."""
