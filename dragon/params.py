@@ -43,22 +43,42 @@ def _convert(
         return None, problems or {"parameters": [_reword(error)]}
 
 
-def _find_problems(params: type[Params], values: Mapping[str, Any], *, is_strict: bool) -> Problems:
-    hints = get_type_hints(params, include_extras=True)
+def _find_problems(
+    struct: type[msgspec.Struct], values: Mapping[str, Any], *, is_strict: bool
+) -> Problems:
+    hints = get_type_hints(struct, include_extras=True)
     problems: Problems = {}
-    for field in msgspec.structs.fields(params):
+    for field in msgspec.structs.fields(struct):
         if field.name not in values:
             if field.required:
                 problems[field.name] = ["this field is required"]
-            continue
-        try:
-            msgspec.convert(values[field.name], hints[field.name], strict=is_strict)
-        except msgspec.ValidationError as error:
-            problems[field.name] = [_expected(hints[field.name]) or _reword(error)]
+        elif found := _value_problems(hints[field.name], values[field.name], is_strict=is_strict):
+            problems[field.name] = found
     known = ", ".join(hints)
     for name in values.keys() - hints.keys():
         problems[name] = [f"this parameter is unknown, choose among: {known}"]
     return problems
+
+
+def _value_problems(hint: Any, value: Any, *, is_strict: bool) -> list[str]:
+    try:
+        msgspec.convert(value, hint, strict=is_strict)
+    except msgspec.ValidationError as error:
+        inner = _inner_problems(_base(hint), value, is_strict=is_strict)
+        return inner or [_expected(hint) or _reword(error)]
+    return []
+
+
+def _inner_problems(base: Any, value: Any, *, is_strict: bool) -> list[str]:
+    """The problems inside an object, each led by the name it has there."""
+    found: Problems = {}
+    if isinstance(value, Mapping) and get_origin(base) is dict:
+        for name, item in value.items():
+            for hint, part in zip(get_args(base), (name, item), strict=True):
+                found.setdefault(name, []).extend(_value_problems(hint, part, is_strict=is_strict))
+    elif isinstance(value, Mapping) and isinstance(base, type) and issubclass(base, msgspec.Struct):
+        found = _find_problems(base, value, is_strict=is_strict)
+    return [f"{name}: {problem}" for name, problems in found.items() for problem in problems]
 
 
 def _expected(hint: Any) -> str | None:

@@ -1,6 +1,7 @@
 """The words of the system as structs, with their codecs."""
 
 import base64
+import re
 import secrets
 from typing import Any, Literal
 
@@ -11,7 +12,6 @@ State = Literal["queued", "executing", "success", "error"]
 Kind = Literal["fast", "heavy", "flow", "record"]
 
 KINDS: tuple[Kind, ...] = ("fast", "heavy", "flow", "record")
-KEY_PATTERN = r"[A-Z2-7]{26}"
 CHANNEL_LENGTH = 3
 
 
@@ -23,6 +23,14 @@ def new_key(channel: str = "") -> str:
     """
     key = base64.b32encode(secrets.token_bytes(16)).decode()[:26]
     return channel + key[len(channel) :]
+
+
+_KEY = re.compile(r"\A[A-Z2-7]{26}\Z")
+
+
+def is_key(text: str) -> bool:
+    """Whether a text has the form of a task key."""
+    return _KEY.match(text) is not None
 
 
 class Events(Struct, frozen=True, kw_only=True):
@@ -70,12 +78,13 @@ class Job(Struct, frozen=True, kw_only=True):
     retention_seconds: int
 
 
-class Claim(Struct, frozen=True, kw_only=True):
+class Claim(Struct, frozen=True, kw_only=True, eq=False):
     """A job handed to one worker: `token` fences its writes, `attempt` counts from 1."""
 
     job: Job
     token: int
     attempt: int
+    started: str
 
 
 class Update(Struct, frozen=True):

@@ -2,12 +2,10 @@
 
 import importlib
 import inspect
-import typing
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar, get_type_hints
 
-import msgspec
 from msgspec import Meta, Struct
 
 from dragon.errors import InvalidSettings, TaskFailed, TaskInterrupted

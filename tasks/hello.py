@@ -3,8 +3,8 @@
 from dragon.task import Context, Params, task
 
 
-class HelloParams(Params):
-    name: str = "World"
+class HelloParams(Params, frozen=True, kw_only=True):
+    name: str
 
 
 @task("hello", timeout_seconds=10)

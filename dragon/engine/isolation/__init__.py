@@ -1,1 +1,1 @@
-"""Child processes that decode files, confined."""
+"""Warm, confined child processes in which files from strangers are decoded."""

@@ -1,0 +1,127 @@
+"""START HERE: builds the parts of a process, opens them in order and closes them in reverse."""
+
+import asyncio
+import os
+import signal
+import socket
+from contextlib import AsyncExitStack
+
+import structlog
+from aiohttp import web
+
+from dragon.background import Background
+from dragon.engine.announcer import Announcer
+from dragon.engine.engine import Engine
+from dragon.engine.fetching import Fetcher
+from dragon.engine.isolation.pool import Decoders, DecoderSettings
+from dragon.engine.outputs import Outputs
+from dragon.engine.reaper import Reaper
+from dragon.engine.run import Tools
+from dragon.engine.watching import Watches
+from dragon.engine.workdir import WorkDirectory
+from dragon.engine.worker import Worker
+from dragon.faces.dragon_v1 import DragonV1
+from dragon.faces.operations import Operations
+from dragon.faces.pages import Pages
+from dragon.http.authentication import Accounts
+from dragon.http.drain import Drain
+from dragon.http.files import FilesHandler
+from dragon.http.middleware import allow_all_origins, answer
+from dragon.schemas import CHANNEL_LENGTH, Kind, new_key
+from dragon.settings import Settings
+from dragon.store.store import Store
+from dragon.task import Registry
+
+log = structlog.get_logger()
+
+
+async def serve(settings: Settings, listener: socket.socket) -> None:
+    """The server process, until SIGTERM or SIGINT, then until it has drained."""
+    stopped = _stop_signal()
+    registry = Registry.load(settings.task_packages)
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(Store(settings))
+        channel = new_key()[:CHANNEL_LENGTH]
+        watches = await stack.enter_async_context(Watches(store, channel))
+        engine = Engine(settings, registry, store, watches)
+        drain = Drain(watches)
+        runner = web.AppRunner(
+            build_web(settings, store, engine, drain),
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=1.0,
+        )
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await web.SockSite(runner, listener, backlog=1024).start()
+        host, port = listener.getsockname()[:2]
+        log.info("server_started", host=host, port=port, accounts=len(settings.accounts))
+        await stopped.wait()
+        log.info("server_drains")
+        await drain.run(settings.drain_seconds)
+    log.info("server_stopped")
+
+
+async def work(settings: Settings, slots: dict[Kind, int]) -> None:
+    """A worker process, until SIGTERM or SIGINT, then until it has drained."""
+    stopped = _stop_signal()
+    registry = Registry.load(settings.task_packages)
+    name = f"{socket.gethostname()}-{os.getpid()}-{new_key()[:6]}"
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(Store(settings))
+        directory = stack.enter_context(WorkDirectory(settings.data, name))
+        outputs = Outputs(settings.data)
+        decoders = await stack.enter_async_context(_decoders(settings, registry))
+        tools = Tools(
+            settings=settings,
+            registry=registry,
+            store=store,
+            outputs=outputs,
+            downloads=await stack.enter_async_context(Fetcher(settings)),
+            children=decoders,
+            directory=directory.path,
+        )
+        background = await stack.enter_async_context(Background())
+        about = {"slots": slots, "confinement": decoders.confinement}
+        background.start(Announcer(store, name, about).run(), "announcer")
+        background.start(Reaper(store, outputs).run(), "reaper")
+        await stack.enter_async_context(Worker(tools, name, slots))
+        log.info("worker_started", worker=name, slots=slots, confinement=decoders.confinement)
+        await stopped.wait()
+        log.info("worker_drains")
+    log.info("worker_stopped")
+
+
+def _decoders(settings: Settings, registry: Registry) -> Decoders:
+    chosen = DecoderSettings(
+        count=settings.decoders,
+        memory_bytes=settings.decoder_memory_bytes,
+        cpu_seconds=settings.decoder_cpu_seconds,
+        max_jobs=settings.decoder_max_jobs,
+        warm=(*settings.task_packages, *registry.warm),
+    )
+    return Decoders(chosen, log)
+
+
+def build_web(settings: Settings, store: Store, engine: Engine, drain: Drain) -> web.Application:
+    """All faces on one application."""
+    app = web.Application(
+        middlewares=[answer, drain.refuse], client_max_size=settings.max_body_bytes
+    )
+    app.on_response_prepare.append(allow_all_origins)
+    app.add_routes(
+        [
+            *Pages().routes(),
+            *Operations(store, engine, drain).routes(),
+            *DragonV1(settings, Accounts(settings), engine).routes(),
+            web.get("/files/{key}/{filename}", FilesHandler(engine, Outputs(settings.data))),
+        ]
+    )
+    return app
+
+
+def _stop_signal() -> asyncio.Event:
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    return stopped

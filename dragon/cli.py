@@ -1,0 +1,185 @@
+"""The `dragon` command: run, serve, worker, create, status."""
+
+import asyncio
+import socket
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from dragon import __version__
+from dragon.errors import DragonError, InvalidSettings
+from dragon.log import configure_logs
+from dragon.schemas import KINDS, Kind
+from dragon.settings import Settings, load_settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def cli() -> None:
+    """Dragon, a self-hosted media task server."""
+
+
+def main() -> None:
+    """Run the command; what goes wrong is told in one line, with exit code 1."""
+    try:
+        cli(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except DragonError as error:
+        click.echo(f"dragon: {error.message}", err=True)
+        sys.exit(1)
+
+
+def _settings_options(function: F) -> F:
+    for option in (
+        click.option("--config", metavar="FILE", help="TOML file with settings."),
+        click.option("--data", metavar="DIR", help="Where files and state are kept."),
+    ):
+        function = option(function)
+    return function
+
+
+def _address_options(function: F) -> F:
+    for option in (
+        click.option(
+            "--host", default="127.0.0.1", show_default=True, help="Address to listen on."
+        ),
+        click.option(
+            "--port",
+            type=click.IntRange(0, 65535),
+            default=8080,
+            show_default=True,
+            help="Port to listen on; 0 picks a free one.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+@cli.command()
+@_address_options
+@_settings_options
+def run(host: str, port: int, config: str | None, data: str | None) -> None:
+    """Run everything on this machine: Valkey, server and worker."""
+    from dragon.supervisor import supervise
+
+    settings = _load(config, data=data)
+    asyncio.run(supervise(settings, config, host, port, click.echo))
+
+
+@cli.command()
+@_address_options
+@_settings_options
+@click.option("--redis", metavar="URL", help="The Valkey that holds the jobs.")
+@click.option("--fd", type=int, hidden=True, help="A socket that listens already.")
+def serve(
+    host: str, port: int, config: str | None, data: str | None, redis: str | None, fd: int | None
+) -> None:
+    """Run a server process."""
+    from dragon.app import serve
+    from dragon.supervisor import listen
+
+    settings = _load_with_redis(config, data=data, redis=redis)
+    listener = listen(host, port) if fd is None else socket.socket(fileno=fd)
+    _run_loop(serve(settings, listener))
+
+
+@cli.command()
+@_settings_options
+@click.option("--redis", metavar="URL", help="The Valkey that holds the jobs.")
+@click.option(
+    "--classes", metavar="KIND,…", help=f"What to run of {','.join(KINDS)}."
+)
+@click.option("--slots", type=click.IntRange(1), help="How many jobs of each class at once.")
+def worker(
+    config: str | None, data: str | None, redis: str | None, classes: str | None, slots: int | None
+) -> None:
+    """Run a worker process."""
+    from dragon.app import work
+
+    settings = _load_with_redis(config, data=data, redis=redis)
+    kinds = _kinds(classes)
+    _run_loop(work(settings, {kind: slots or getattr(settings.slots, kind) for kind in kinds}))
+
+
+@cli.command()
+@click.argument("task")
+@click.argument("parameters", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--wait", "mode", flag_value="wait", help="Wait for the end, with a progress bar.")
+@click.option("--stream", "mode", flag_value="stream", help="Print each status as it comes.")
+@click.option("--url", envvar="DRAGON_URL", help="The server; the one that runs here if not given.")
+@click.option("--secret", envvar="DRAGON_SECRET", help="Better given as DRAGON_SECRET.")
+@click.option("--data", metavar="DIR", help="The data directory of the Dragon that runs here.")
+def create(
+    task: str,
+    parameters: tuple[str, ...],
+    mode: str | None,
+    url: str | None,
+    secret: str | None,
+    data: str | None,
+) -> None:
+    """Create a task: dragon create image.thumb url=https://… width=200 --wait
+
+    A value that is JSON is taken as such, so width=200 is a number; any other is text.
+    """
+    from dragon.client import Client
+
+    definition = {"task_name": task, **dict(map(_parameter, parameters))}
+    client = Client.find(url, secret, _load(None, data=data).data)
+    client.create(definition, mode or "now")
+
+
+@cli.command()
+@click.argument("keys", nargs=-1, required=True, metavar="KEY...")
+@click.option("--url", envvar="DRAGON_URL", help="The server; the one that runs here if not given.")
+@click.option("--data", metavar="DIR", help="The data directory of the Dragon that runs here.")
+def status(keys: tuple[str, ...], url: str | None, data: str | None) -> None:
+    """Print the status of tasks."""
+    from dragon.client import Client
+
+    Client.find(url, None, _load(None, data=data).data).status(keys)
+
+
+def _load(config: str | None, **overrides: Any) -> Settings:
+    settings = load_settings(config, **overrides)
+    configure_logs(settings.log_format, settings.log_level)
+    return settings
+
+
+def _load_with_redis(config: str | None, **overrides: Any) -> Settings:
+    settings = _load(config, **overrides)
+    if not settings.redis:
+        raise InvalidSettings("which Valkey? give --redis URL, DRAGON_REDIS or `redis` in the file")
+    return settings
+
+
+def _kinds(classes: str | None) -> list[Kind]:
+    names = KINDS if classes is None else [name.strip() for name in classes.split(",")]
+    try:
+        return msgspec.convert(names, list[Kind])
+    except msgspec.ValidationError:
+        raise InvalidSettings(f"--classes: choose among {', '.join(KINDS)}") from None
+
+
+def _parameter(text: str) -> tuple[str, Any]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise click.UsageError(f"{text!r} is not of the form KEY=VALUE")
+    try:
+        return name, msgspec.json.decode(value)
+    except msgspec.DecodeError:
+        return name, value
+
+
+def _run_loop(main: Coroutine[Any, Any, None]) -> None:
+    import uvloop
+
+    uvloop.run(main)

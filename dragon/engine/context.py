@@ -1,0 +1,109 @@
+"""What a running task may use: the engine's side of `dragon.task.Context`."""
+
+import asyncio
+import mimetypes
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from dragon.task import File, MediaLimits, Source
+
+T = TypeVar("T")
+
+PROGRESS_SECONDS = 0.1
+
+_EXTENSIONS = {"image/avif": ".avif", "image/webp": ".webp", "image/jpeg": ".jpg"}
+_NAME = re.compile(r"\A[A-Za-z0-9_-]{1,64}\Z")
+
+
+class Downloads(Protocol):
+    """Fetches sources."""
+
+    async def fetch(self, url: str, path: Path) -> Source: ...
+
+
+class Children(Protocol):
+    """Runs functions in confined child processes."""
+
+    async def call(
+        self, function: Callable[..., T], *arguments: Any, timeout_seconds: float
+    ) -> T: ...
+
+
+class RunContext:
+    """One run's directory, sources, outputs and progress. `phases` are seconds spent in each."""
+
+    def __init__(
+        self,
+        *,
+        directory: Path,
+        timeout_seconds: float,
+        limits: MediaLimits,
+        downloads: Downloads,
+        children: Children,
+        send_progress: Callable[[Any], Awaitable[object]],
+    ) -> None:
+        self.limits = limits
+        self.phases: dict[str, float] = {}
+        self._directory = directory
+        self._timeout_seconds = timeout_seconds
+        self._downloads = downloads
+        self._children = children
+        self._send_progress = send_progress
+        self._newest: list[Any] = []
+        self._sender: asyncio.Task[None] | None = None
+        self._files = 0
+
+    async def fetch(self, url: str) -> Source:
+        self._files += 1
+        with self._phase("fetch"):
+            return await self._downloads.fetch(url, self._directory / f"source{self._files}")
+
+    def output(self, name: str, content_type: str) -> File:
+        if not _NAME.match(name):
+            raise ValueError(f"{name!r} is no name of an output: letters, digits, _ and - only")
+        extension = _EXTENSIONS.get(content_type) or mimetypes.guess_extension(content_type) or ""
+        filename = name + extension
+        path = self._directory / f"output-{filename}"
+        return File(name=name, filename=filename, content_type=content_type, path=path)
+
+    def progress(self, value: Any) -> None:
+        self._newest = [value]
+        if self._sender is None or self._sender.done():
+            self._sender = asyncio.create_task(self._send_newest())
+
+    async def isolated(self, function: Callable[..., T], *arguments: Any) -> T:
+        with self._phase("isolated"):
+            return await self._children.call(
+                function, *arguments, timeout_seconds=self._timeout_seconds
+            )
+
+    async def close(self) -> None:
+        if self._sender:
+            self._sender.cancel()
+            await asyncio.gather(self._sender, return_exceptions=True)
+
+    async def _send_newest(self) -> None:
+        """Ten times a second at most, and what came between is left out."""
+        while self._newest:
+            await self._send_progress(self._newest.pop())
+            await asyncio.sleep(PROGRESS_SECONDS)
+
+    def _phase(self, name: str) -> "_Phase":
+        return _Phase(self.phases, name)
+
+
+class _Phase:
+    """Adds the time that its block took to `phases`."""
+
+    def __init__(self, phases: dict[str, float], name: str) -> None:
+        self._phases = phases
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._began = asyncio.get_running_loop().time()
+
+    def __exit__(self, *_: object) -> None:
+        took = asyncio.get_running_loop().time() - self._began
+        self._phases[self._name] = self._phases.get(self._name, 0.0) + took

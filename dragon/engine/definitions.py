@@ -1,0 +1,93 @@
+"""Reads task definitions as clients write them: system keys apart from parameters."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from dragon.params import Problems, read_params, read_query_params
+from dragon.task import Params, Registry, TaskType
+
+
+class TaskStore(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where outputs are kept: until the retention time, or for a week at most."""
+
+    type: Literal["persistent", "volatile"] = "persistent"
+
+
+class Definition(Struct, frozen=True, kw_only=True):
+    """One task to run. `params` is None where `problems` says what is wrong with them."""
+
+    task: TaskType
+    params: Params | None
+    problems: Problems
+    metas: Any = None
+    store: TaskStore = TaskStore()
+
+
+class NotADefinition(Exception):
+    """There is no task to answer for: the whole request is refused, with these words."""
+
+
+def read_definition(registry: Registry, value: Any) -> Definition:
+    """The definition that a JSON value holds; raises NotADefinition."""
+    if not isinstance(value, dict):
+        raise NotADefinition("a task definition must be an object")
+    return _read(registry, value, read_params)
+
+
+def read_query_definition(registry: Registry, values: Mapping[str, list[str]]) -> Definition:
+    """The definition that a query string holds; raises NotADefinition."""
+    systems = {name: _from_text(texts[0]) for name, texts in values.items() if _is_system(name)}
+    return _read(registry, {**values, **systems}, read_query_params)
+
+
+def _read(
+    registry: Registry,
+    values: Mapping[str, Any],
+    read: Callable[[TaskType, Mapping[str, Any]], tuple[Params | None, Problems]],
+) -> Definition:
+    task = _find_task(registry, values)
+    params, problems = read(
+        task, {name: value for name, value in values.items() if not _is_system(name)}
+    )
+    store = TaskStore()
+    try:
+        store = msgspec.convert(values.get("task_store", {}), TaskStore)
+    except msgspec.ValidationError:
+        problems["task_store"] = ['must be {"type": "persistent"} or {"type": "volatile"}']
+    for name in filter(_is_system, values):
+        if name not in ("task_name", "task_metas", "task_store"):
+            problems[name] = ["names that start with task_ are the system's, and this is none"]
+    return Definition(
+        task=task,
+        params=None if problems else params,
+        problems=problems,
+        metas=values.get("task_metas"),
+        store=store,
+    )
+
+
+def _find_task(registry: Registry, values: Mapping[str, Any]) -> TaskType:
+    name = values.get("task_name")
+    if name is None:
+        raise NotADefinition("task_name is missing")
+    if not isinstance(name, str):
+        raise NotADefinition("task_name must be a string")
+    if task := registry.get(name):
+        return task
+    known = ", ".join(task.name for task in registry)
+    raise NotADefinition(f"unknown task_name {name[:100]!r}, choose one of: {known}")
+
+
+def _is_system(name: str) -> bool:
+    return name.startswith("task_")
+
+
+def _from_text(text: str) -> Any:
+    """JSON where it is JSON, else the text itself: `task_metas=5` and `task_metas=cat` both do."""
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text

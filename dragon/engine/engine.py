@@ -1,0 +1,180 @@
+"""Submits, reads and waits for jobs: what every face calls."""
+
+import hashlib
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from dragon.engine.definitions import Definition
+from dragon.engine.watching import Watch, Watches
+from dragon.errors import Problem, UnknownKeys
+from dragon.schemas import Events, Job, Record, Status, Update, decode_status, encode, is_key
+from dragon.settings import Account, Settings
+from dragon.store.store import Store, Submission
+from dragon.task import Registry
+
+
+class Engine:
+    """The same for all faces. Methods raise Unavailable when the store cannot be reached."""
+
+    def __init__(
+        self, settings: Settings, registry: Registry, store: Store, watches: Watches
+    ) -> None:
+        self.registry = registry
+        self.watches = watches
+        self._settings = settings
+        self._store = store
+
+    def prepare(
+        self,
+        definitions: Sequence[Definition],
+        account: Account,
+        base_url: str,
+        *,
+        is_reusable: bool = False,
+    ) -> Submission:
+        """The jobs of one request; with `is_reusable` an identical one's job may answer it."""
+        fingerprint = None
+        if is_reusable and self._settings.reuse_seconds and not definitions[0].problems:
+            fingerprint = _fingerprint(definitions[0], account, base_url)
+        shard = self._store.keys.shard_for(fingerprint)
+        jobs = [self._job(definition, account, base_url, shard) for definition in definitions]
+        return Submission(
+            account=account.name,
+            limits=account.limits,
+            weight=account.weight,
+            jobs=tuple(jobs),
+            updates=tuple(map(_first_update, definitions, jobs)),
+            shard=shard,
+            fingerprint=fingerprint or "",
+            reuse_seconds=self._settings.reuse_seconds,
+        )
+
+    async def submit(self, submission: Submission) -> Sequence[Update]:
+        """Queue the jobs; their first statuses. Raises OverLimits, and then nothing is queued."""
+        await self._store.submit(submission)
+        return submission.updates
+
+    async def run(self, submission: Submission) -> list[Update]:
+        """Queue the jobs and wait until all have ended; their final statuses, in order."""
+        async with self.submitting(submission) as (updates, watch):
+            ends = await watch.ends()
+            return [ends.get(update.key, update) for update in updates]
+
+    @asynccontextmanager
+    async def submitting(
+        self, submission: Submission
+    ) -> AsyncIterator[tuple[Sequence[Update], Watch]]:
+        """Queue the jobs; their first statuses, and a watch of those that have not ended."""
+        keys = [update.key for update in submission.updates if not update.is_final]
+        async with self._watching(keys) as watch:
+            updates = await self.submit(submission)
+            for update in updates:
+                watch.skip(update)
+            yield updates, watch
+
+    async def read(self, keys: Sequence[str]) -> list[Record]:
+        """The jobs' records; raises UnknownKeys, naming each key that is unknown or expired."""
+        _check_keys(key for key in keys if not is_key(key))
+        records = await self._store.read(keys)
+        _check_keys(key for key, record in zip(keys, records, strict=True) if record is None)
+        return [record for record in records if record]
+
+    @asynccontextmanager
+    async def watching(self, keys: Sequence[str]) -> AsyncIterator[tuple[Sequence[Update], Watch]]:
+        """The jobs' statuses now, and a watch that passes on what is newer."""
+        _check_keys(key for key in keys if not is_key(key))
+        async with self._watching(keys) as watch:
+            updates = [record.update for record in await self.read(keys)]
+            for update in updates:
+                watch.skip(update)
+            yield updates, watch
+
+    async def wait(self, keys: Sequence[str]) -> list[Update]:
+        """The jobs' final statuses, once all have ended."""
+        async with self.watching(keys) as (updates, watch):
+            ends = await watch.ends()
+            return [ends.get(update.key, update) for update in updates]
+
+    async def wait_for_record(self, key: str) -> Record:
+        """The record of a job, once it has ended."""
+        [record] = await self.read([key])
+        if not record.update.is_final:
+            await self.wait([key])
+            [record] = await self.read([key])
+        return record
+
+    async def run_reusable(self, submission: Submission) -> Record:
+        """The record of the one job, or of an identical one that ran or runs, once it has ended."""
+        async with self._watching([submission.jobs[0].key]) as watch:
+            reused = await self._store.submit(submission)
+            if reused is None and not submission.updates[0].is_final:
+                await watch.ends()
+        if reused and reused.update.is_final:
+            return reused
+        return await self.wait_for_record(reused.update.key if reused else submission.jobs[0].key)
+
+    def seconds_left(self, record: Record) -> int:
+        """How long the job's files will be kept."""
+        return max(0, int(record.expires - self._store.clock.now()))
+
+    def reuse_seconds_left(self, record: Record) -> int:
+        """How long the job may answer identical requests."""
+        completed = decode_status(record.update.line).events.completed
+        age_seconds = self._store.clock.age(completed) if completed else 0.0
+        reuse_seconds = max(0, int(self._settings.reuse_seconds - age_seconds))
+        return min(reuse_seconds, self.seconds_left(record))
+
+    @asynccontextmanager
+    async def _watching(self, keys: Sequence[str]) -> AsyncIterator[Watch]:
+        watch = await self.watches.open(keys)
+        try:
+            yield watch
+        finally:
+            await self.watches.close(watch, keys)
+
+    def _job(self, definition: Definition, account: Account, base_url: str, shard: int) -> Job:
+        task = definition.task
+        volatile_seconds = self._settings.volatile_seconds
+        retention_seconds = self._settings.retention_seconds
+        if definition.store.type == "volatile":
+            retention_seconds = min(retention_seconds, volatile_seconds)
+        return Job(
+            key=self._store.keys.new_job_key(self.watches.channel, shard),
+            task=task.name,
+            kind=task.kind,
+            account=account.name,
+            params=msgspec.Raw(encode(definition.params)),
+            metas=definition.metas,
+            queued=self._store.clock.iso(),
+            base_url=base_url,
+            timeout_seconds=task.timeout_seconds,
+            attempts=self._settings.attempts,
+            retention_seconds=retention_seconds,
+        )
+
+
+def _check_keys(unknown: Iterable[str]) -> None:
+    problems = [
+        Problem("tasks", "query", f"task {key[:100]!r} is unknown or has expired")
+        for key in dict.fromkeys(unknown)
+    ]
+    if problems:
+        raise UnknownKeys(problems)
+
+
+def _first_update(definition: Definition, job: Job) -> Update:
+    """Queued; or error at once, where the parameters are wrong."""
+    if definition.problems:
+        events = Events(queued=job.queued, completed=job.queued)
+        error = {"parameters": definition.problems}
+        status = Status(status="error", key=job.key, error=error, events=events)
+    else:
+        status = Status(status="queued", key=job.key, events=Events(queued=job.queued))
+    return Update(job.key, 1, status.status, encode(status))
+
+
+def _fingerprint(definition: Definition, account: Account, base_url: str) -> str:
+    parts = [account.name, base_url, definition.task.name, definition.store, definition.params]
+    return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()

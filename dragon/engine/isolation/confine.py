@@ -1,0 +1,142 @@
+"""What a decoder child takes from itself before it sees a file: the measures, in their order."""
+
+import os
+import resource
+import signal
+import sys
+import sysconfig
+from collections.abc import Callable, Iterable
+from importlib.util import find_spec
+from pathlib import Path
+
+from dragon.engine.isolation import kernel, landlock, seccomp
+from dragon.engine.isolation.messages import MAX_OPEN_FILES
+
+SYSTEM_PATHS = (
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/local/lib",
+    "/lib",
+    "/lib64",
+    "/etc/ld.so.cache",
+    "/etc/fonts",
+    "/usr/share/fonts",
+    "/usr/share/fontconfig",
+    "/usr/local/share/fonts",
+    "/dev/null",
+    "/dev/urandom",
+)
+"""What the C library and libvips may still load once they are at work."""
+
+
+def leave_network() -> str:
+    """Move into a network of one's own, with nothing in it; only while there is one thread."""
+    return _measure(_leave_network)
+
+
+def die_with_parent(parent_pid: int) -> None:
+    """Be killed when the worker is; after leave_network, as a new user namespace forgets this."""
+    if sys.platform == "linux":
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, int(signal.SIGKILL))
+    if os.getppid() != parent_pid:
+        sys.exit("the worker that started this decoder is gone")
+
+
+def confine(memory_bytes: int, packages: Iterable[str]) -> dict[str, str]:
+    """Give up all the rest, once `packages` are imported; tells what is in force.
+
+    Only what Python and the packages were installed as can still be read, nothing written.
+    """
+    readable = [*SYSTEM_PATHS, *_installed(packages)]
+    threads = _threads()
+    return {
+        "cores": _measure(_no_cores),
+        "files": _measure(_limit_files),
+        "memory": _measure(lambda: _limit_memory(memory_bytes)),
+        "privileges": _measure(_drop_privileges),
+        "filesystem": _measure(lambda: _whole(threads, lambda: landlock.restrict(readable))),
+        "system_calls": _measure(lambda: _whole(threads, seccomp.restrict)),
+    }
+
+
+def limit_cpu(seconds: int) -> None:
+    """Let this process use `seconds` more; beyond them the kernel sends SIGXCPU."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    soft = int(used.ru_utime + used.ru_stime) + 1 + seconds
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    if hard != resource.RLIM_INFINITY:
+        soft = min(soft, hard)
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
+
+
+def _threads() -> int:
+    return len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 1
+
+
+def _measure(take: Callable[[], str]) -> str:
+    if sys.platform != "linux":
+        return "none: not Linux"
+    try:
+        return take()
+    except OSError as error:
+        return f"none: {error.strerror}"
+
+
+def _whole(threads: int, take: Callable[[], str]) -> str:
+    """These measures do not reach threads that are there already: rather no promise than half."""
+    if threads > 1:
+        raise OSError(0, f"importing the warm modules started {threads - 1} threads")
+    return take()
+
+
+def _leave_network() -> str:
+    network = kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC
+    try:
+        kernel.unshare(network)
+    except PermissionError:
+        kernel.unshare(network | kernel.CLONE_NEWUSER)
+    return "namespace"
+
+
+def _no_cores() -> str:
+    """A core holds the file and takes seconds; not dumpable also stops a handler in a pipe."""
+    _lower(resource.RLIMIT_CORE, 0)
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+    return "none are written"
+
+
+def _limit_files() -> str:
+    _lower(resource.RLIMIT_NOFILE, MAX_OPEN_FILES)
+    return f"{MAX_OPEN_FILES} open"
+
+
+def _limit_memory(memory_bytes: int) -> str:
+    """Address space beyond what is mapped now, most of which is libraries; and one file's size."""
+    mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    _lower(resource.RLIMIT_AS, mapped + memory_bytes)
+    _lower(resource.RLIMIT_FSIZE, memory_bytes)
+    return f"{memory_bytes // 2**20} MiB"
+
+
+def _lower(limit: int, value: int) -> None:
+    hard = resource.getrlimit(limit)[1]
+    if hard != resource.RLIM_INFINITY:
+        value = min(value, hard)
+    resource.setrlimit(limit, (value, value))
+
+
+def _drop_privileges() -> str:
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    kernel.drop_capabilities()
+    return "no capabilities, no_new_privs"
+
+
+def _installed(packages: Iterable[str]) -> list[str]:
+    """Where Python and these packages lie, but not what lies beside them."""
+    paths = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    paths += [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    for package in packages:
+        spec = find_spec(package)
+        if spec is not None:
+            paths += spec.submodule_search_locations or [spec.origin or ""]
+    return [os.path.realpath(path) for path in paths if path]

@@ -1,0 +1,177 @@
+"""The decoder children of one worker: hands calls to free ones, replaces those that end."""
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from dragon.engine.isolation.calls import IsolatedBug, UnreadableReply, packed, unpacked
+from dragon.engine.isolation.process import Child, DecoderSettings, Log, NotDelivered, NotStarted
+from dragon.errors import TaskInterrupted
+
+__all__ = ["DecoderSettings", "Decoders", "IsolatedBug"]
+
+T = TypeVar("T")
+
+STOPPING = "the worker is stopping"
+NONE_STARTED = "no decoder could be started; the log of the worker says why"
+
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 30.0
+
+
+class Decoders:
+    """Warm children for `call`; an async context manager, after which none of them is left.
+
+    Entering waits until each child is ready or could not be started, which is logged and tried
+    again in the background.
+    """
+
+    def __init__(self, settings: DecoderSettings, log: Log) -> None:
+        self.confinement: dict[str, str] = {}
+        """What is in force, as the newest child told: measure, and how or `none: <reason>`."""
+        self._settings = settings
+        self._log = log
+        self._children: set[Child] = set()
+        self._idle: deque[Child] = deque()
+        self._waiters: deque[asyncio.Future[Child]] = deque()
+        self._keepers = asyncio.TaskGroup()
+        self._seats: list[asyncio.Task[None]] = []
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        await self._keepers.__aenter__()
+        count = self._settings.count or len(os.sched_getaffinity(0))
+        tried = [asyncio.Event() for _ in range(count)]
+        self._seats = [self._keepers.create_task(self._keep(event)) for event in tried]
+        try:
+            for event in tried:
+                await event.wait()
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        type_: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._closed = True
+        for seat in self._seats:
+            seat.cancel()
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(TaskInterrupted(STOPPING))
+        for child in self._children:
+            child.kill()
+        await asyncio.gather(*(child.end() for child in self._children))
+        await self._keepers.__aexit__(None, None, None)
+
+    @property
+    def pids(self) -> set[int]:
+        """The children that are alive."""
+        return {child.pid for child in self._children if child.alive}
+
+    async def call(self, function: Callable[..., T], *arguments: Any, timeout_seconds: float) -> T:
+        """Run a plain function of a module in a child, as `Context.isolated` tells.
+
+        `timeout_seconds` count from when a child runs it, and otherwise bound only the wait for
+        children none of which can be started. Raises TaskFailed, TaskInterrupted; IsolatedBug
+        with the traceback; ValueError for a call that cannot be sent.
+        """
+        while True:
+            child = await self._take(timeout_seconds)
+            try:
+                with packed(function, arguments) as packet:
+                    answer = await child.ask(packet, timeout_seconds)
+                return unpacked(function, answer)
+            except NotDelivered:
+                continue
+            except UnreadableReply:
+                child.kill()
+                raise
+            finally:
+                self._give_back(child)
+
+    async def _take(self, timeout_seconds: float) -> Child:
+        """The next free child, first come, first served."""
+        if self._closed:
+            raise TaskInterrupted(STOPPING)
+        while self._idle:
+            child = self._idle.popleft()
+            if child.alive:
+                return child
+        waiter: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            await self._wait(waiter, timeout_seconds)
+        except asyncio.CancelledError:
+            if not waiter.cancel() and waiter.exception() is None:
+                self._give_back(waiter.result())  # it came at the moment of the cancellation
+            raise
+        return waiter.result()
+
+    async def _wait(self, waiter: asyncio.Future[Child], timeout_seconds: float) -> None:
+        while not waiter.done():
+            await asyncio.wait([waiter], timeout=timeout_seconds)
+            if not waiter.done() and not self.pids:
+                waiter.set_exception(TaskInterrupted(NONE_STARTED))
+
+    def _give_back(self, child: Child) -> None:
+        if not child.alive:
+            return
+        if child.retired:
+            child.kill()
+            return
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(child)
+                return
+        self._idle.append(child)
+
+    async def _keep(self, tried: asyncio.Event) -> None:
+        """Keep one seat filled. A child that has served enough stays until the next is ready."""
+        failures = 0
+        worn: Child | None = None
+        while True:
+            await asyncio.sleep(_pause_seconds(failures))
+            try:
+                child = await Child.start(self._settings, self._log)
+            except NotStarted as error:
+                failures += 1
+                self._log.warning("decoder not started", reason=str(error), failures=failures)
+                tried.set()
+                continue
+            self._admit(child)
+            tried.set()
+            if worn is not None:
+                self._keepers.create_task(self._dismiss(worn))
+            await child.spent.wait()
+            failures = 0 if child.served else failures + 1
+            worn = child
+
+    def _admit(self, child: Child) -> None:
+        if child.confinement != self.confinement:
+            self.confinement = child.confinement
+            self._log.info("decoders confined", **child.confinement)
+        self._children.add(child)
+        self._give_back(child)
+
+    async def _dismiss(self, child: Child) -> None:
+        child.retire()
+        await child.gone()
+        self._children.discard(child)
+        if child in self._idle:
+            self._idle.remove(child)
+
+
+def _pause_seconds(failures: int) -> float:
+    """None before the first start and after one failure; then longer and longer."""
+    if failures < 2:
+        return 0
+    return min(FIRST_PAUSE_SECONDS * 2.0 ** min(failures, 20), LONGEST_PAUSE_SECONDS)

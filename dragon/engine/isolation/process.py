@@ -1,0 +1,260 @@
+"""One decoder child, seen from its worker: start it, ask it, notice its end, kill it."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+from contextlib import suppress
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from dragon.engine.isolation import messages
+from dragon.engine.isolation.calls import Packet
+from dragon.engine.isolation.messages import Start
+from dragon.errors import TaskError, TaskFailed, TaskInterrupted
+
+START_SECONDS = 30.0
+EXIT_SECONDS = 2.0
+"""How long a child that closed its socket may take to be gone."""
+
+MAX_LOGGED_BYTES = 64 * 1024
+"""Of what one child writes in all its life."""
+
+
+class Log(Protocol):
+    """Where a child's doings are told."""
+
+    def info(self, event: str, **values: Any) -> Any: ...
+    def warning(self, event: str, **values: Any) -> Any: ...
+
+
+class DecoderSettings(Struct, frozen=True, kw_only=True):
+    """Each is the setting `decoder_<name>`; a `count` of 0 means one per processor.
+
+    `warm` are the modules that children import at their start. A function can only be called if
+    the top-level package of its module is among theirs, or is installed in site-packages.
+    """
+
+    count: int
+    memory_bytes: int
+    cpu_seconds: int
+    max_jobs: int
+    warm: tuple[str, ...] = ()
+
+
+class NotStarted(Exception):
+    """The child did not become ready; its output is in the log."""
+
+
+class NotDelivered(Exception):
+    """The child died before it read the request, which another one may therefore serve."""
+
+
+class Child:
+    """A running child; made by `start`, gone for certain after `end`."""
+
+    def __init__(
+        self, process: Process, connection: socket.socket, settings: DecoderSettings, log: Log
+    ) -> None:
+        self.pid = process.pid
+        self.served = 0
+        self.retired = False
+        self.confinement: dict[str, str] = {}
+        self.spent = asyncio.Event()
+        """Set when the child is dead or has served enough: time for another one."""
+        self._process = process
+        self._connection = connection
+        self._settings = settings
+        self._log = log
+        self._killed = False
+        self._answer: asyncio.Future[bytes] | None = None
+        asyncio.get_running_loop().add_reader(connection.fileno(), self._on_readable)
+        self._watching = asyncio.create_task(self._watch())
+
+    @classmethod
+    async def start(cls, settings: DecoderSettings, log: Log) -> "Child":
+        """A child that is ready for calls. Raises NotStarted."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            for end in (ours, theirs):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * messages.MAX_MESSAGE_BYTES)
+            ours.setblocking(False)
+            try:
+                process = await _spawn(theirs.fileno(), settings)
+            except BaseException as error:
+                ours.close()
+                if isinstance(error, OSError):
+                    raise NotStarted(f"{sys.executable}: {error.strerror}") from error
+                raise
+        child = cls(process, ours, settings, log)
+        try:
+            await child._become_ready()
+        except BaseException:
+            await child.end()
+            raise
+        return child
+
+    @property
+    def alive(self) -> bool:
+        return not self._killed and self._process.returncode is None
+
+    async def ask(self, packet: Packet, timeout_seconds: float) -> bytes:
+        """Send a request, return the answer.
+
+        Raises NotDelivered, TaskFailed or TaskInterrupted as the child's end deserves. On the
+        deadline, and when cancelled, the child is killed: nothing else would stop a decoder.
+        """
+        self.served += 1
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                answer = await self._exchange(packet.message, packet.descriptors)
+                if not answer:
+                    raise await self._died()
+        except TimeoutError:
+            raise TaskFailed(f"decoding took longer than {timeout_seconds:g} seconds") from None
+        finally:
+            if self._answer is not None:
+                self.kill()
+        if self.served >= self._settings.max_jobs:
+            self.spent.set()
+        return answer
+
+    def retire(self) -> None:
+        """End the child after the call that it may be busy with."""
+        self.retired = True
+        if self._answer is None:
+            self.kill()
+
+    def kill(self) -> None:
+        """Kill the child with all that it may have started."""
+        self._killed = True
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    async def end(self) -> None:
+        """Kill the child and wait until it is gone."""
+        self.kill()
+        await self.gone()
+
+    async def gone(self) -> None:
+        """Wait until the child is gone; being cancelled meanwhile does it no harm."""
+        await asyncio.wait([self._watching])
+        self._watching.result()
+
+    async def _become_ready(self) -> None:
+        start = Start(
+            parent_pid=os.getpid(),
+            memory_bytes=self._settings.memory_bytes,
+            cpu_seconds=self._settings.cpu_seconds,
+            warm=self._settings.warm,
+        )
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                answer = await self._exchange(messages.encode(start), [])
+            self.confinement = messages.decode_ready(answer).confinement
+        except TimeoutError:
+            raise NotStarted(f"not ready within {START_SECONDS:g} seconds") from None
+        except (NotDelivered, *messages.UNREADABLE):
+            raise NotStarted("it ended before it was ready") from None
+
+    async def _exchange(self, message: bytes, descriptors: list[int]) -> bytes:
+        """The answer, or nothing if the child is closed; `_answer` stays set if that is left."""
+        self._answer = asyncio.get_running_loop().create_future()
+        try:
+            socket.send_fds(self._connection, [message], descriptors)
+        except (BrokenPipeError, ConnectionResetError):
+            raise NotDelivered from None
+        answer = await self._answer
+        if answer:
+            self._answer = None
+        return answer
+
+    def _on_readable(self) -> None:
+        """Descriptors that come along are closed by the kernel, as there is no room for them."""
+        try:
+            answer = self._connection.recv(messages.MAX_MESSAGE_BYTES)
+        except BlockingIOError:
+            return
+        except ConnectionResetError:
+            answer = None
+        if not answer:
+            asyncio.get_running_loop().remove_reader(self._connection.fileno())
+        if self._answer is None or self._answer.done():
+            self.kill()  # it spoke, or closed, without being asked
+        elif answer is None:
+            # Linux says so only if a packet was left unread, which was the request.
+            self._answer.set_exception(NotDelivered())
+        else:
+            self._answer.set_result(answer)
+
+    async def _died(self) -> TaskError:
+        try:
+            async with asyncio.timeout(EXIT_SECONDS):
+                code = await self._process.wait()
+        except TimeoutError:
+            return TaskFailed("the file crashed its decoder (connection closed)")
+        return self._reason(code)
+
+    def _reason(self, code: int) -> TaskError:
+        if code == -signal.SIGKILL:
+            return TaskInterrupted("the decoder of the file was killed")
+        if code == -signal.SIGXCPU:
+            seconds = self._settings.cpu_seconds
+            return TaskFailed(
+                f"decoding took more processor time than decoder_cpu_seconds = {seconds}"
+            )
+        name = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+        return TaskFailed(f"the file crashed its decoder ({name})")
+
+    async def _watch(self) -> None:
+        output = asyncio.create_task(self._log_output())
+        code = await self._process.wait()
+        if not self._killed:
+            self._log.warning("decoder died", pid=self.pid, code=code, served=self.served)
+        self.kill()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(output, EXIT_SECONDS)
+        asyncio.get_running_loop().remove_reader(self._connection.fileno())
+        self._connection.close()
+        self.spent.set()
+
+    async def _log_output(self) -> None:
+        assert self._process.stdout is not None  # noqa: S101
+        left = MAX_LOGGED_BYTES
+        while written := await self._process.stdout.read(16 * 1024):
+            if left > 0:
+                text = written[:left].decode("utf-8", "replace")
+                self._log.warning("decoder wrote", pid=self.pid, text=text)
+            left -= len(written)
+
+
+async def _spawn(connection: int, settings: DecoderSettings) -> Process:
+    """Start the child in a session of its own: its group can be killed from the first moment."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-s", "-P", "-X", "faulthandler"),
+        *("-m", "dragon.engine.isolation.child", str(connection)),
+        stdin=DEVNULL,
+        stdout=PIPE,
+        stderr=STDOUT,
+        pass_fds=(connection,),
+        start_new_session=True,
+        env=_environment(settings),
+    )
+
+
+def _environment(settings: DecoderSettings) -> dict[str, str]:
+    """All that a child gets; what the worker's own holds, secrets too, stays with it."""
+    return {
+        "LANG": "C.UTF-8",
+        "MALLOC_ARENA_MAX": "2",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path),
+        "VIPS_BLOCK_UNTRUSTED": "1",
+        "VIPS_CONCURRENCY": "1",
+        # Large pictures would go to temporary files, which a child cannot write.
+        "VIPS_DISC_THRESHOLD": str(settings.memory_bytes),
+    }

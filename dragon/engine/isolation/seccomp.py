@@ -1,0 +1,88 @@
+"""A seccomp filter: no new processes, no sockets, no reaching into other processes, for good."""
+
+import ctypes
+import errno
+import os
+import platform
+import struct
+
+from dragon.engine.isolation import kernel
+
+ARCHITECTURES = {"x86_64": 0xC000_003E, "aarch64": 0xC000_00B7}
+
+# fmt: off
+DENIED = {  # each as (x86_64, aarch64)
+    "execve": (59, 221), "execveat": (322, 281), "fork": (57, None), "vfork": (58, None),
+    "socket": (41, 198), "io_uring_setup": (425, 425), "ptrace": (101, 117),
+    "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "tkill": (200, 130),
+    "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240),
+    "pidfd_send_signal": (424, 424), "unshare": (272, 97), "setns": (308, 268), "bpf": (321, 280),
+    "userfaultfd": (323, 282), "perf_event_open": (298, 241), "add_key": (248, 217),
+    "request_key": (249, 218), "keyctl": (250, 219),
+}
+CLONE, CLONE3, KILL, TGKILL, PRLIMIT = (56, 220), (435, 435), (62, 129), (234, 131), (302, 261)
+# fmt: on
+
+CLONE_THREAD = 0x1_0000
+FIRST_X32_CALL = 0x4000_0000
+
+LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+CALL_NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16
+ALLOW, FAIL, KILL_PROCESS = 0x7FFF_0000, 0x0005_0000, 0x8000_0000
+
+
+def restrict() -> str:
+    """Put the filter on this thread and those it starts; no_new_privs must be set.
+
+    Returns what is in force; raises OSError.
+    """
+    machine = platform.machine()
+    if machine not in ARCHITECTURES:
+        raise OSError(errno.ENOSYS, f"no filter is written for {machine}")
+    column = tuple(ARCHITECTURES).index(machine)
+    program = _program(ARCHITECTURES[machine], column, os.getpid())
+    buffer = ctypes.create_string_buffer(program)
+    length_and_address = struct.pack("@HP", len(program) // 8, ctypes.addressof(buffer))
+    mode_filter = 2
+    kernel.prctl(kernel.PR_SET_SECCOMP, mode_filter, length_and_address)
+    return "seccomp"
+
+
+def _program(architecture: int, column: int, pid: int) -> bytes:
+    denied = [numbers[column] for numbers in DENIED.values()]
+    return b"".join(
+        [
+            _instruction(LOAD, ARCHITECTURE),
+            _instruction(EQUAL, architecture, if_true=1),
+            _instruction(RETURN, KILL_PROCESS),
+            _instruction(LOAD, CALL_NUMBER),
+            _instruction(AT_LEAST, FIRST_X32_CALL, if_false=1),
+            _instruction(RETURN, FAIL | errno.EPERM),
+            *[_fail(number, errno.EPERM) for number in denied if number is not None],
+            # The C library then starts its threads by clone, whose flags can be seen.
+            _fail(CLONE3[column], errno.ENOSYS),
+            _fail_unless(CLONE[column], ANY_BIT, CLONE_THREAD),
+            _fail_unless(KILL[column], EQUAL, pid),
+            _fail_unless(TGKILL[column], EQUAL, pid),
+            _fail_unless(PRLIMIT[column], EQUAL, 0),
+            _instruction(RETURN, ALLOW),
+        ]
+    )
+
+
+def _fail(number: int, error: int) -> bytes:
+    return _instruction(EQUAL, number, if_false=1) + _instruction(RETURN, FAIL | error)
+
+
+def _fail_unless(number: int, test: int, first_argument: int) -> bytes:
+    return (
+        _instruction(LOAD, CALL_NUMBER)
+        + _instruction(EQUAL, number, if_false=3)
+        + _instruction(LOAD, FIRST_ARGUMENT)
+        + _instruction(test, first_argument, if_true=1)
+        + _instruction(RETURN, FAIL | errno.EPERM)
+    )
+
+
+def _instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
+    return struct.pack("=HBBI", code, if_true, if_false, value)

@@ -1,0 +1,49 @@
+"""Moves what is due: retries, jobs whose worker was lost, and records whose time is over."""
+
+import asyncio
+import random
+
+import structlog
+
+from dragon.engine.outputs import Outputs
+from dragon.errors import Unavailable
+from dragon.store.store import Store
+
+log = structlog.get_logger()
+
+PAUSE_SECONDS = 1.0
+
+
+class Reaper:
+    """Any number of them may run; each script moves a job once."""
+
+    def __init__(self, store: Store, outputs: Outputs) -> None:
+        self._store = store
+        self._outputs = outputs
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(PAUSE_SECONDS * random.uniform(0.75, 1.25))  # noqa: S311
+            try:
+                await self.run_once()
+            except Unavailable as error:
+                log.warning("reap_failed", error=error.message)
+
+    async def run_once(self) -> None:
+        for shard in range(self._store.keys.shards):
+            _, requeued, failed = await self._store.reap(shard)
+            for key in requeued:
+                log.warning("job_requeued", key=key, reason="lease ran out")
+            for key in failed:
+                log.error("job_failed", key=key, reason="lease ran out on the last attempt")
+            await self._expire(shard)
+
+    async def _expire(self, shard: int) -> None:
+        """Files first: a record without files is better than files that nobody knows."""
+        keys = await self._store.expired(shard)
+        if not keys:
+            return
+        for key in keys:
+            await self._outputs.delete(key)
+        await self._store.forget(shard, keys)
+        log.info("jobs_forgotten", count=len(keys))

@@ -1,0 +1,190 @@
+"""One run of one job, as a straight list of steps."""
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from dragon.engine.context import Children, Downloads, RunContext
+from dragon.engine.outputs import Outputs, join_result, split_result
+from dragon.errors import TaskFailed, TaskInterrupted, Unavailable
+from dragon.schemas import Claim, Events, OutputFile, State, Status, encode
+from dragon.settings import Settings
+from dragon.store.store import Store
+from dragon.task import MediaLimits, Params, Registry, TaskType
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+STORE_RETRY_SECONDS = 0.5
+INTERNAL_ERROR = "the task failed because of an internal error"
+
+
+class Tools(Struct, frozen=True, kw_only=True):
+    """What all runs of a worker share."""
+
+    settings: Settings
+    registry: Registry
+    store: Store
+    outputs: Outputs
+    downloads: Downloads
+    children: Children
+    directory: Path
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """How a run ended: with what to tell, or to be run again after a pause."""
+
+    state: State
+    result: Any = msgspec.UNSET
+    error: Any = msgspec.UNSET
+    files: tuple[OutputFile, ...] = ()
+    pause_seconds: float = 0.0
+
+
+class Run:
+    """One attempt at a job. Cancelled, it writes nothing, for the lease is lost or handed back."""
+
+    def __init__(self, tools: Tools, claim: Claim) -> None:
+        self.claim = claim
+        self.phases: dict[str, float] = {}
+        self._tools = tools
+        self._directory = tools.directory / f"{claim.job.key}.{claim.token}"
+
+    async def run(self) -> Outcome:
+        """Do the task and write how it ended, once; returns that."""
+        try:
+            outcome = await self._attempt()
+            await self._write(outcome)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
+        return outcome
+
+    async def hand_back(self) -> None:
+        """Queue the job again without counting the attempt."""
+        line = self._line("queued")
+        await self._persist(
+            lambda: self._tools.store.retry(self.claim, line, pause_seconds=0, is_counted=False)
+        )
+
+    async def _attempt(self) -> Outcome:
+        try:
+            task, params = self._decode()
+            await asyncio.to_thread(self._directory.mkdir)
+            result = await self._call(task, params)
+            return await self._keep(result)
+        except TaskFailed as error:
+            return Outcome(state="error", error=error.message)
+        except TaskInterrupted as error:
+            return self._retry_or_fail(error)
+        except OSError as error:
+            log.exception("run_os_error", key=self.claim.job.key)
+            return self._retry_or_fail(TaskInterrupted(_os_error_words(error)))
+        except Exception:
+            log.exception("run_bug", key=self.claim.job.key, task=self.claim.job.task)
+            return Outcome(state="error", error=INTERNAL_ERROR)
+
+    def _decode(self) -> tuple[TaskType, Params]:
+        job = self.claim.job
+        task = self._tools.registry.get(job.task)
+        if task is None:
+            raise TaskInterrupted(f"this worker does not know the task {job.task!r}")
+        return task, msgspec.json.decode(job.params, type=task.params)
+
+    async def _call(self, task: TaskType, params: Params) -> Any:
+        settings = self._tools.settings
+        context = RunContext(
+            directory=self._directory,
+            timeout_seconds=self.claim.job.timeout_seconds,
+            limits=MediaLimits(max_pixels=settings.max_pixels, max_frames=settings.max_frames),
+            downloads=self._tools.downloads,
+            children=self._tools.children,
+            send_progress=self._send_progress,
+        )
+        self.phases = context.phases
+        try:
+            async with asyncio.timeout(self.claim.job.timeout_seconds) as deadline:
+                return await task.function(params, context)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            words = f"the task took longer than its {self.claim.job.timeout_seconds:g} seconds"
+            raise TaskFailed(words) from None
+        finally:
+            await context.close()
+
+    async def _keep(self, result: Any) -> Outcome:
+        job = self.claim.job
+        values, files = split_result(result)
+        kept = await self._tools.outputs.keep(self.claim, files) if files else ()
+        return Outcome(
+            state="success",
+            result=join_result(values, kept, job.base_url, job.key),
+            files=kept,
+        )
+
+    def _retry_or_fail(self, error: TaskInterrupted) -> Outcome:
+        attempt = self.claim.attempt
+        if attempt >= self.claim.job.attempts:
+            return Outcome(state="error", error=f"{error.message} (tried {attempt} times)")
+        pause_seconds = self._tools.settings.retry_base_seconds * 2 ** (attempt - 1)
+        return Outcome(state="queued", error=error.message, pause_seconds=pause_seconds)
+
+    async def _write(self, outcome: Outcome) -> None:
+        """Tell the store; if the lease was lost meanwhile, what was kept is in vain."""
+        store, claim = self._tools.store, self.claim
+        if outcome.state == "queued":
+            line = self._line("queued")
+            await self._persist(
+                lambda: store.retry(
+                    claim, line, pause_seconds=outcome.pause_seconds, is_counted=True
+                )
+            )
+            return
+        line = self._line(outcome.state, result=outcome.result, error=outcome.error)
+        is_written = await self._persist(
+            lambda: store.finish(claim, outcome.state, line, outcome.files)
+        )
+        if not is_written and outcome.files and not await self._is_ours(outcome):
+            await self._tools.outputs.discard(claim)
+
+    async def _is_ours(self, outcome: Outcome) -> bool:
+        """Whether an earlier try at writing had landed, though its answer was lost."""
+        [record] = await self._persist(lambda: self._tools.store.read([self.claim.job.key]))
+        return record is not None and record.files == outcome.files
+
+    async def _persist(self, write: Callable[[], Awaitable[T]]) -> T:
+        """Repeat a write, which is harmless, until the store answers: the work is done already."""
+        while True:
+            try:
+                return await write()
+            except Unavailable:
+                log.warning("write_waits_for_store", key=self.claim.job.key)
+                await asyncio.sleep(STORE_RETRY_SECONDS)
+
+    async def _send_progress(self, value: Any) -> None:
+        try:
+            await self._tools.store.progress(self.claim, self._line("executing", progress=value))
+        except Unavailable:
+            log.debug("progress_dropped", key=self.claim.job.key)
+
+    def _line(self, state: State, **fields: Any) -> bytes:
+        job, clock = self.claim.job, self._tools.store.clock
+        events = Events(queued=job.queued)
+        if state != "queued":
+            events = Events(queued=job.queued, started=max(self.claim.started, job.queued))
+        if state in ("success", "error"):
+            completed = max(clock.iso(), self.claim.started)
+            events = msgspec.structs.replace(events, completed=completed)
+        return encode(Status(status=state, key=job.key, events=events, **fields))
+
+
+def _os_error_words(error: OSError) -> str:
+    """What a client may know: the kind of trouble, not where on our disk it was."""
+    return f"the worker's disk failed: {error.strerror or type(error).__name__}"

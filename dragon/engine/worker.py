@@ -1,0 +1,156 @@
+"""Claims jobs while slots are free, runs them, keeps their leases, and drains when told to stop."""
+
+import asyncio
+import random
+from collections import Counter
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from dragon.background import Background
+from dragon.engine.durations import Durations
+from dragon.engine.run import Run, Tools
+from dragon.errors import Unavailable
+from dragon.schemas import Claim, Kind
+from dragon.store.feed import Feed
+
+log = structlog.get_logger()
+
+RENEWALS_PER_LEASE = 3
+MAX_CLAIM = 100
+
+
+class Worker:
+    """Runs jobs of some kinds, `slots` of each at once. Use as a context, then `stop` and leave."""
+
+    def __init__(self, tools: Tools, name: str, slots: dict[Kind, int]) -> None:
+        self.name = name
+        self._tools = tools
+        self._store = tools.store
+        self._settings = tools.settings
+        self._slots = slots
+        self._used: Counter[Kind] = Counter()
+        self._runs: dict[Claim, tuple[Run, asyncio.Task[None]]] = {}
+        self._wake = asyncio.Event()
+        self._is_stopping = False
+        self._durations = Durations(tools.store)
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        feed = Feed(self._store.client, self._wake.set)
+        await self._stack.enter_async_context(feed)
+        for kind in self._slots:
+            await feed.subscribe(self._store.keys.wake_channel(kind), lambda _: self._wake.set())
+        background = await self._stack.enter_async_context(Background())
+        self._claimer = background.start(self._claim_forever(), "claim")
+        background.start(self._renew_forever(), "renew")
+        background.start(self._durations.run(), "durations")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Drain: no new claim; runs may end in time, and what is left is handed back uncounted."""
+        self._is_stopping = True
+        self._wake.set()
+        # A claim under way may still bring jobs, which would wait for their leases to run out.
+        await asyncio.wait([self._claimer], timeout=self._settings.redis_timeout_seconds)
+        if tasks := [task for _, task in self._runs.values()]:
+            await asyncio.wait(tasks, timeout=self._settings.drain_seconds)
+        await asyncio.gather(*(self._hand_back(claim) for claim in list(self._runs)))
+        await self._stack.aclose()
+
+    async def _claim_forever(self) -> None:
+        while not self._is_stopping:
+            self._wake.clear()
+            try:
+                is_more_ready = await self._claim_once()
+            except Unavailable as error:
+                log.warning("claim_failed", error=error.message)
+                await asyncio.sleep(random.uniform(0.2, 0.6))  # noqa: S311
+                continue
+            if not (is_more_ready and self._has_free_slots()):
+                await self._sleep_until_woken()
+
+    async def _claim_once(self) -> bool:
+        """Fill the free slots; whether jobs are left that wait for one."""
+        left = 0
+        for shard in range(self._settings.shards):
+            claims, left_in_shard = await self._store.claim(self.name, self._free_slots(), shard)
+            left += left_in_shard
+            for claim in claims:
+                self._start(claim)
+        return left > 0
+
+    async def _sleep_until_woken(self) -> None:
+        try:
+            async with asyncio.timeout(self._settings.poll_seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    def _free_slots(self) -> dict[Kind, int]:
+        return {
+            kind: min(slots - self._used[kind], MAX_CLAIM) for kind, slots in self._slots.items()
+        }
+
+    def _has_free_slots(self) -> bool:
+        return any(self._free_slots().values())
+
+    def _start(self, claim: Claim) -> None:
+        self._used[claim.job.kind] += 1
+        run = Run(self._tools, claim)
+        self._runs[claim] = run, asyncio.create_task(self._run(run), name=claim.job.key)
+
+    async def _run(self, run: Run) -> None:
+        job = run.claim.job
+        waited_seconds = self._store.clock.age(job.queued)
+        began = asyncio.get_running_loop().time()
+        try:
+            outcome = await run.run()
+            took_seconds = asyncio.get_running_loop().time() - began
+            self._durations.add({"queue": waited_seconds, "total": took_seconds, **run.phases})
+            log.info(
+                "job_ran",
+                key=job.key,
+                task=job.task,
+                account=job.account,
+                status=outcome.state,
+                attempt=run.claim.attempt,
+                queued_seconds=round(waited_seconds, 4),
+                seconds=round(took_seconds, 4),
+            )
+        finally:
+            self._used[job.kind] -= 1
+            self._runs.pop(run.claim, None)
+            self._wake.set()
+
+    async def _renew_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.lease_seconds / RENEWALS_PER_LEASE)
+            try:
+                await self._renew_once()
+            except Unavailable as error:
+                log.warning("renew_failed", error=error.message)
+
+    async def _renew_once(self) -> None:
+        for claim in await self._store.renew(list(self._runs)):
+            if claim in self._runs:
+                log.warning("lease_lost", key=claim.job.key)
+                self._runs[claim][1].cancel()
+
+    async def _hand_back(self, claim: Claim) -> None:
+        run, task = self._runs[claim]
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        try:
+            async with asyncio.timeout(self._settings.redis_timeout_seconds):
+                await run.hand_back()
+            log.info("job_handed_back", key=claim.job.key)
+        except TimeoutError:
+            log.warning("hand_back_failed", key=claim.job.key)

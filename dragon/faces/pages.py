@@ -1,0 +1,31 @@
+"""The pages and pictures that a browser gets: / and /static/…"""
+
+from importlib import resources
+
+from aiohttp import hdrs, web
+
+_TYPES = {"index.html": "text/html", "sample.jpg": "image/jpeg"}
+
+
+class Pages:
+    """Small files that ship with the server, read once."""
+
+    def __init__(self) -> None:
+        folder = resources.files("dragon.web")
+        self._files = {name: folder.joinpath(name).read_bytes() for name in _TYPES}
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/", lambda _: self._page("index.html")),
+            web.get("/static/{name}", lambda request: self._page(request.match_info["name"])),
+        ]
+
+    async def _page(self, name: str) -> web.Response:
+        if name not in self._files:
+            raise web.HTTPNotFound
+        return web.Response(
+            body=self._files[name],
+            content_type=_TYPES[name],
+            charset="utf-8" if name.endswith(".html") else None,
+            headers={hdrs.CACHE_CONTROL: "public, max-age=3600"},
+        )

@@ -1,0 +1,66 @@
+"""Finds the account a request speaks for: by secret, or by api key and referrer."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import hdrs, web
+from msgspec import Struct
+
+from dragon.errors import Unauthorized
+from dragon.http.referrers import ReferrerRules
+from dragon.settings import Account, Settings
+
+WRONG = "the credentials are missing or wrong"
+NOT_LISTED = "this page is not on the list of referrers of the api key"
+
+
+class _Entry(Struct, frozen=True):
+    account: Account
+    rules: ReferrerRules | None
+
+
+class Accounts:
+    """All credentials, looked up by their hash so that timing tells nothing of their text."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._entries: dict[tuple[str, bytes], _Entry] = {}
+        for account in settings.accounts:
+            for secret in account.secrets:
+                self._entries["secret", _hash(secret)] = _Entry(account, None)
+            for api_key in account.api_keys:
+                rules = ReferrerRules(api_key.referrers)
+                self._entries["api_key", _hash(api_key.key)] = _Entry(account, rules)
+
+    def authenticate(self, request: web.Request, body: Mapping[str, Any] | None) -> Account:
+        """The account; raises Unauthorized, in the same words for missing and wrong credentials.
+
+        The header wins over the body, the body over the query.
+        """
+        kind, value = _credentials(request, body or {})
+        entry = self._entries.get((kind, _hash(value))) if isinstance(value, str) else None
+        if entry is None:
+            raise Unauthorized(WRONG)
+        headers = request.headers
+        if entry.rules and not entry.rules.allows(
+            headers.get(hdrs.REFERER), headers.get(hdrs.ORIGIN)
+        ):
+            raise Unauthorized(NOT_LISTED)
+        return entry.account
+
+
+def _credentials(request: web.Request, body: Mapping[str, Any]) -> tuple[str, Any]:
+    header = request.headers.get(hdrs.AUTHORIZATION)
+    if header is not None:
+        scheme, _, value = header.strip().partition(" ")
+        kind = {"secret": "secret", "api-key": "api_key"}.get(scheme.lower(), "")
+        return kind, value.strip()
+    for values in (body, request.query):
+        for kind in ("secret", "api_key"):
+            if kind in values:
+                return kind, values[kind]
+    return "", None
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).digest()

@@ -1,0 +1,55 @@
+"""How a server leaves: refuse new work, let what waits end in time, then tell it to come again."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from dragon.engine.watching import Watches
+from dragon.errors import Unavailable
+from dragon.http.errors import error_response
+
+RESTARTING = "this server is restarting, ask again for the status of your tasks"
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Drain:
+    """Off while serving; once on, every API request but those under way gets a 503."""
+
+    def __init__(self, watches: Watches) -> None:
+        self._watches = watches
+        self._active = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.is_on = False
+
+    @web.middleware
+    async def refuse(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path.startswith(("/health/", "/metrics")):
+            return await handler(request)
+        if self.is_on:
+            return error_response(Unavailable("this server is shutting down, ask again soon"))
+        self._active += 1
+        self._idle.clear()
+        try:
+            return await handler(request)
+        finally:
+            self._active -= 1
+            if not self._active:
+                self._idle.set()
+
+    async def run(self, seconds: float) -> None:
+        """Returns when all requests have ended; after `seconds` those that wait are ended."""
+        self.is_on = True
+        if not await self._is_idle_within(seconds):
+            self._watches.interrupt(Unavailable(RESTARTING))
+            await self._is_idle_within(1.0)
+
+    async def _is_idle_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True

@@ -1,0 +1,80 @@
+"""The one place where errors become HTTP answers."""
+
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import hdrs, web
+
+from dragon.errors import (
+    BadRequest,
+    DragonError,
+    FileNotFound,
+    OverLimits,
+    Unauthorized,
+    Unavailable,
+    UnknownKeys,
+)
+from dragon.schemas import encode
+
+_STATUSES: dict[type[DragonError], HTTPStatus] = {
+    UnknownKeys: HTTPStatus.NOT_FOUND,
+    BadRequest: HTTPStatus.BAD_REQUEST,
+    Unauthorized: HTTPStatus.UNAUTHORIZED,
+    OverLimits: HTTPStatus.UNAUTHORIZED,
+    FileNotFound: HTTPStatus.NOT_FOUND,
+    Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+BUG = "an internal error, which has been logged"
+
+
+def json_response(value: Any, status: int = 200, **headers: str) -> web.Response:
+    """JSON that nobody may cache."""
+    return raw_json_response(encode(value), status, **headers)
+
+
+def raw_json_response(body: bytes, status: int = 200, **headers: str) -> web.Response:
+    """The same of JSON that is encoded already."""
+    return web.Response(
+        body=body,
+        status=status,
+        content_type="application/json",
+        headers={hdrs.CACHE_CONTROL: "no-store", **headers},
+    )
+
+
+def error_response(error: DragonError) -> web.Response:
+    status = next(
+        (status for kind, status in _STATUSES.items() if isinstance(error, kind)),
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+    )
+    headers = {}
+    if isinstance(error, OverLimits | Unavailable):
+        headers[hdrs.RETRY_AFTER] = str(error.retry_after_seconds)
+    if isinstance(error, Unauthorized):
+        headers[hdrs.WWW_AUTHENTICATE] = "Secret, Api-Key"
+    return json_response(error_body(error), status, **headers)
+
+
+def error_body(error: DragonError) -> dict[str, Any]:
+    if isinstance(error, BadRequest):
+        return {"status": "error", "errors": error.problems}
+    return {"status": "error", "message": error.message}
+
+
+def http_error_response(error: web.HTTPException) -> web.Response:
+    """An error of the HTTP library itself, such as an unknown path, in the same form."""
+    headers = {}
+    message = error.reason
+    if isinstance(error, web.HTTPNotFound):
+        message = "there is nothing at this path"
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        message = f"{error.method} is not allowed here, use {allowed}"
+        headers[hdrs.ALLOW] = allowed
+    return json_response({"status": "error", "message": message}, error.status, **headers)
+
+
+def bug_response() -> web.Response:
+    return json_response({"status": "error", "message": BUG}, 500)

@@ -1,0 +1,75 @@
+"""Output files: choosing one by name, redirecting to it, serving it."""
+
+from pathlib import PurePath
+from urllib.parse import quote
+
+from aiohttp import hdrs, web
+
+from dragon.engine.engine import Engine
+from dragon.engine.outputs import Outputs
+from dragon.errors import BadRequest, FileNotFound, Problem
+from dragon.schemas import OutputFile, Record, is_key
+from dragon.settings import Settings
+
+_HOST_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]")
+
+
+def base_url(request: web.Request, settings: Settings) -> str:
+    """Where clients reach this server, without a slash at the end."""
+    if settings.public_url:
+        return settings.public_url.rstrip("/")
+    if not request.host or not _HOST_CHARACTERS.issuperset(request.host):
+        raise BadRequest([Problem("Host", "header", "Host must be a host name and a port")])
+    return f"{request.scheme}://{request.host}"
+
+
+def choose_file(record: Record, filename: str) -> OutputFile:
+    """The file that a name selects, with or without its extension; any if there is but one.
+
+    Raises FileNotFound.
+    """
+    files = record.files
+    if not files:
+        raise FileNotFound(f"the task {record.job.task!r} made no file")
+    if len(files) == 1:
+        return files[0]
+    for file in files:
+        if filename in (file.filename, file.name) or PurePath(filename).stem == file.name:
+            return file
+    names = ", ".join(f"'{file.name}'" for file in files)
+    if not filename:
+        raise FileNotFound(f"a filename is missing, choose one of: {names}")
+    raise FileNotFound(f"'{filename[:100]}' is not a valid filename, choose one of: {names}")
+
+
+def redirect_to_file(url: str, key: str, file: OutputFile, cache_seconds: float) -> web.Response:
+    """302 to the file, cached no longer than the answer holds."""
+    caching = f"max-age={int(cache_seconds)}" if cache_seconds >= 1 else "no-store"
+    location = f"{url}/files/{key}/{quote(file.filename)}"
+    return web.Response(status=302, headers={hdrs.LOCATION: location, hdrs.CACHE_CONTROL: caching})
+
+
+class FilesHandler:
+    """`/files/<key>/<name>`: whoever holds the key may read; type, ETag, Range and HEAD."""
+
+    def __init__(self, engine: Engine, outputs: Outputs) -> None:
+        self._engine = engine
+        self._outputs = outputs
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        key, filename = request.match_info["key"], request.match_info["filename"]
+        if not is_key(key):
+            raise web.HTTPNotFound
+        [record] = await self._engine.read([key])
+        file = next((file for file in record.files if file.filename == filename), None)
+        if file is None or not self._outputs.path(file).is_file():
+            raise web.HTTPNotFound
+        response = web.FileResponse(self._outputs.path(file))
+        response.content_type = file.content_type
+        response.headers[hdrs.CACHE_CONTROL] = (
+            f"public, max-age={self._engine.seconds_left(record)}, immutable"
+        )
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+        response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+        return response

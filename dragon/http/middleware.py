@@ -1,0 +1,59 @@
+"""What every request goes through: preflights, errors as answers, one line in the log."""
+
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiohttp import hdrs, web
+
+from dragon.errors import DragonError
+from dragon.http.errors import bug_response, error_response, http_error_response
+
+log = structlog.get_logger()
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_OPEN_PATHS = ("/v1/", "/v2/", "/files/")
+_PREFLIGHT = {
+    hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, HEAD, POST, DELETE, OPTIONS",
+    hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "Authorization, Content-Type, Idempotency-Key, Range",
+    hdrs.ACCESS_CONTROL_MAX_AGE: "86400",
+}
+
+
+@web.middleware
+async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Run the handler; whatever it raises becomes an answer in the documented form."""
+    began = time.perf_counter()
+    response = await _answer(request, handler)
+    log.info(
+        "request",
+        method=request.method,
+        path=request.path,
+        status=response.status,
+        seconds=round(time.perf_counter() - began, 6),
+    )
+    return response
+
+
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    if request.method == hdrs.METH_OPTIONS and request.path.startswith(_OPEN_PATHS):
+        return web.Response(status=204, headers=_PREFLIGHT)
+    try:
+        return await handler(request)
+    except DragonError as error:
+        return error_response(error)
+    except web.HTTPException as error:
+        return http_error_response(error)
+    except Exception:
+        log.exception("request_bug", method=request.method, path=request.path)
+        return bug_response()
+
+
+async def allow_all_origins(request: web.Request, response: web.StreamResponse) -> None:
+    """No cookies are used there, so any page may read what its credentials get it."""
+    if request.path.startswith(_OPEN_PATHS):
+        response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = "*"
+        response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = (
+            "Content-Range, ETag, Location, Retry-After"
+        )

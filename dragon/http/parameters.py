@@ -1,0 +1,130 @@
+"""Takes the parameters of the methods out of bodies and query strings, with all problems found."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiohttp import web
+from multidict import MultiMapping
+
+from dragon.engine.definitions import Definition, NotADefinition, read_definition
+from dragon.errors import BadRequest, Location, Problem
+from dragon.params import parse_boolean
+from dragon.settings import Settings
+from dragon.task import Registry
+
+_CREDENTIALS = ("secret", "api_key")
+
+
+class Parameters:
+    """One request's parameters. Each `take_…` notes what is wrong; `check` raises all of it."""
+
+    def __init__(self, values: Mapping[str, Any], location: Location) -> None:
+        self._values = values
+        self._location = location
+        self._problems: list[Problem] = []
+        self._known = list(_CREDENTIALS)
+
+    @classmethod
+    def of_query(cls, request: web.Request) -> "Parameters":
+        return cls(_lists(request.query), "query")
+
+    def note(self, name: str, description: str) -> None:
+        self._problems.append(Problem(name, self._location, description))
+
+    def check(self) -> None:
+        """Raises BadRequest with every problem noted, unknown names in a body among them."""
+        if self._location == "body":
+            for name in self._values:
+                if name not in self._known:
+                    known = ", ".join(self._known)
+                    self.note(name[:100], f"{name[:100]} is unknown, choose among: {known}")
+        if self._problems:
+            raise BadRequest(self._problems)
+
+    def take_block(self) -> bool:
+        value = self._take("block")
+        if value is None:
+            return False
+        if self._location == "query":
+            [*_, text] = value
+            value = parse_boolean(text)
+        if not isinstance(value, bool):
+            right = "true or false" if self._location == "body" else "true, false, 1, 0, yes or no"
+            self.note("block", f"block must be {right}")
+            return False
+        return value
+
+    def take_definitions(self, registry: Registry, settings: Settings) -> list[Definition]:
+        """`tasks`: a list of definitions, or a single one."""
+        value = self._take("tasks")
+        if value is None:
+            self.note("tasks", "tasks is missing")
+            return []
+        values = value if isinstance(value, list) else [value]
+        if not values:
+            self.note("tasks", "tasks is empty, at least one task is needed")
+        if len(values) > settings.max_tasks_per_request:
+            limit = settings.max_tasks_per_request
+            self.note("tasks", f"more than {limit} tasks in one request (max_tasks_per_request)")
+            return []
+        return self._definitions("tasks", values, registry)
+
+    def take_definition(self, registry: Registry) -> list[Definition]:
+        """`task`: one definition, as a list of one, or of none if it is wrong."""
+        value = self._take("task")
+        if value is None:
+            self.note("task", "task is missing")
+            return []
+        return self._definitions("task", [value], registry)
+
+    def take_keys(self, name: str, settings: Settings) -> list[str]:
+        """One or more task keys."""
+        value = self._take(name)
+        if value is None or value == []:
+            self.note(name, f"{name} is missing")
+            return []
+        keys = [value] if isinstance(value, str) else value
+        if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+            self.note(name, f"{name} must be a task key or a list of them")
+            return []
+        if len(keys) > settings.max_tasks_per_request:
+            limit = settings.max_tasks_per_request
+            self.note(name, f"more than {limit} keys in one request (max_tasks_per_request)")
+            return []
+        return keys
+
+    def take_key(self) -> str:
+        """`task`: one task key."""
+        value = self._take("task")
+        keys = [value] if isinstance(value, str) else value or []
+        if len(keys) != 1 or not isinstance(keys[0], str):
+            self.note("task", "task must be one task key" if keys else "task is missing")
+            return ""
+        return keys[0]
+
+    def _take(self, name: str) -> Any:
+        self._known.append(name)
+        return self._values.get(name)
+
+    def _definitions(
+        self, name: str, values: Sequence[Any], registry: Registry
+    ) -> list[Definition]:
+        definitions = []
+        for index, value in enumerate(values):
+            try:
+                definitions.append(read_definition(registry, value))
+            except NotADefinition as error:
+                place = f"{name}[{index}]" if len(values) > 1 else name
+                self.note(name, f"{place}: {error}")
+        return definitions
+
+
+def task_query(request: web.Request) -> dict[str, list[str]]:
+    """The query string without credentials: the definition that a GET carries."""
+    return {
+        name: texts for name, texts in _lists(request.query).items() if name not in _CREDENTIALS
+    }
+
+
+def _lists(query: MultiMapping[str]) -> dict[str, list[str]]:
+    return {name: query.getall(name) for name in dict.fromkeys(query)}

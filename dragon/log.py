@@ -1,0 +1,52 @@
+"""Logs: one JSON line for each event in production, coloured lines on a terminal, no secret."""
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import msgspec
+import structlog
+
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_QUERY = re.compile(r"(https?://[^\s?'\"]*)\?[^\s'\"]*")
+
+
+def configure_logs(log_format: str, log_level: str) -> None:
+    """`auto` means coloured lines if standard error is a terminal, else JSON."""
+    is_console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _redact,
+            *(_CONSOLE if is_console else _JSON),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[log_level]),
+        logger_factory=(
+            structlog.PrintLoggerFactory(sys.stderr)
+            if is_console
+            else structlog.BytesLoggerFactory(sys.stderr.buffer)
+        ),
+        cache_logger_on_first_use=True,
+    )
+    # Libraries log through the standard module: warnings of theirs are worth a line, too.
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s", force=True)
+
+
+def _redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Query strings of URLs may hold signatures and keys; the rest tells enough."""
+    for name, value in event.items():
+        if isinstance(value, str) and "?" in value:
+            event[name] = _QUERY.sub(r"\1?…", value)
+    return event
+
+
+_encoder = msgspec.json.Encoder(enc_hook=repr)
+
+_CONSOLE = [structlog.dev.ConsoleRenderer()]
+_JSON = [
+    structlog.processors.format_exc_info,
+    structlog.processors.JSONRenderer(serializer=lambda event, **_: _encoder.encode(event)),
+]

@@ -1,0 +1,48 @@
+"""Names of everything in Valkey: keys of a shard, and channels."""
+
+import secrets
+
+from dragon.schemas import CHANNEL_LENGTH, Kind, new_key
+
+_DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+
+
+class Keys:
+    """`<prefix>:{<shard>}:<name>`: one hash tag for each shard, so that a script may use them all.
+
+    The shard of a job can be told from its key; the scripts' common.lua lists the names.
+    """
+
+    def __init__(self, prefix: str, shards: int) -> None:
+        self._prefix = prefix
+        self.shards = shards
+        self.channels = f"{prefix}:"
+
+    def base(self, shard: int) -> str:
+        return f"{self._prefix}:{{{shard}}}:"
+
+    def shard_of(self, key: str) -> int:
+        digits = key[CHANNEL_LENGTH : CHANNEL_LENGTH + 2]
+        return (_DIGITS.index(digits[0]) * 32 + _DIGITS.index(digits[1])) % self.shards
+
+    def job(self, key: str) -> str:
+        return f"{self.base(self.shard_of(key))}job:{key}"
+
+    def new_job_key(self, channel: str, shard: int) -> str:
+        """A key whose updates go to `channel` and whose record lies in `shard`."""
+        while True:
+            key = new_key(channel)
+            if self.shard_of(key) == shard:
+                return key
+
+    def shard_for(self, fingerprint: str | None) -> int:
+        """Where a request's jobs go: by its fingerprint, so that a repeated one finds them."""
+        if fingerprint is None:
+            return secrets.randbelow(self.shards)
+        return int(fingerprint[:8], 16) % self.shards
+
+    def status_channel(self, key: str) -> str:
+        return f"{self.channels}status:{key[:CHANNEL_LENGTH]}"
+
+    def wake_channel(self, kind: Kind) -> str:
+        return f"{self.channels}wake:{kind}"

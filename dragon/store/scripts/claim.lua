@@ -1,0 +1,57 @@
+-- claim: queued -> executing, for a worker that has free slots
+--
+-- ARGV[2]  the worker's id
+-- ARGV[3]  now, as ISO 8601
+-- ARGV[4]  lease, ms
+-- ARGV[5]… pairs: kind, free slots of that kind (0 just says that the worker is alive)
+-- Returns  {now in ms, jobs left ready, {job blob, token, attempt}…}
+-- Tells    whoever waits for a claimed job: executing
+
+local now = now_ms()
+local claimed, left = {}, 0
+
+local function is_full(account, limit)
+  if limit == '0' then return false end
+  return (tonumber(redis.call('HGET', base .. 'running', account)) or 0) >= tonumber(limit)
+end
+
+local function run(key, job, tag, account, queued)
+  local version = redis.call('HINCRBY', job, 'version', 1)
+  local token = redis.call('HINCRBY', job, 'token', 1)
+  local attempt = redis.call('HINCRBY', job, 'attempt', 1)
+  local line = '{"status":"executing","key":"' .. key .. '","events":{"queued":"' .. queued
+    .. '","started":"' .. ARGV[3] .. '"}}'
+  redis.call('HSET', job, 'state', 'executing', 'line', line, 'tag', tag, 'started', ARGV[3])
+  redis.call('ZADD', base .. 'leases', now + ARGV[4], key)
+  redis.call('HINCRBY', base .. 'running', account, 1)
+  redis.call('HINCRBY', base .. 'queued', account, -1)
+  tell(key, version, 'executing', line)
+  return token, attempt
+end
+
+local function claim_one(kind)
+  local popped = redis.call('ZPOPMIN', base .. 'ready:' .. kind)
+  local key, tag = popped[1], popped[2]
+  if not key then return false end
+  local job = base .. 'job:' .. key
+  local is = redis.call('HMGET', job, 'job', 'account', 'limit', 'queued')
+  if is_full(is[2], is[3]) then
+    redis.call('ZADD', base .. 'parked:' .. kind .. ':' .. is[2], tag, key)
+    return true
+  end
+  local token, attempt = run(key, job, tag, is[2], is[4])
+  redis.call('HSET', base .. 'fair:' .. kind, '', tag)
+  claimed[#claimed + 1] = {is[1], token, attempt}
+  return true
+end
+
+for index = 5, #ARGV, 2 do
+  local kind, wanted = ARGV[index], #claimed + tonumber(ARGV[index + 1])
+  -- Parking passes over jobs of accounts that are full: bounded, so that no call takes long.
+  local tries = 1000
+  while #claimed < wanted and tries > 0 and claim_one(kind) do tries = tries - 1 end
+  left = left + redis.call('ZCARD', base .. 'ready:' .. kind)
+  redis.call('ZADD', base .. 'consumers:' .. kind, now, ARGV[2])
+end
+deliver()
+return {now, left, unpack(claimed)}

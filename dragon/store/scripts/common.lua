@@ -1,0 +1,119 @@
+-- What every transition shares; the loader puts this text before each script.
+--
+-- All keys of a shard start with KEYS[1], which carries the hash tag, so they lie in one slot and
+-- the others may be derived from it. keys.py has the same names.
+--
+--   job:<key>              hash   the record of one job
+--   ready:<kind>           zset   jobs that wait for a worker, by fair-queue tag
+--   fair:<kind>            hash   next free tag of each account; field "" is the virtual time
+--   parked:<kind>:<acct>   zset   jobs of an account that runs as many as it may, by tag
+--   delayed                zset   jobs that wait for a retry, by due time (ms)
+--   leases                 zset   claimed jobs, by end of lease (ms)
+--   expiry                 zset   ended jobs, by the time they may be forgotten (ms)
+--   queued, running        hash   jobs of each account in that state
+--   rate                   hash   time (ms) at which each account's minute is free again
+--   reuse:<fingerprint>    string key of the job that answers the same request
+--   ended                  hash   jobs ended, by "<task> <state>"
+--   consumers:<kind>       zset   workers, by the time (ms) they last asked for work
+
+local base, channels = KEYS[1], ARGV[1]
+local KINDS = {'fast', 'heavy', 'flow', 'record'}
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- Messages go out once per channel at the end of a script, a line for each job.
+local outbox, order, woken = {}, {}, {}
+
+local function tell(key, version, state, line)
+  local channel = string.sub(key, 1, 3)
+  if not outbox[channel] then
+    outbox[channel] = {}
+    order[#order + 1] = channel
+  end
+  local lines = outbox[channel]
+  lines[#lines + 1] = key .. ' ' .. version .. ' ' .. state .. ' ' .. line
+end
+
+local function wake(kind)
+  woken[kind] = true
+end
+
+local function deliver()
+  for _, channel in ipairs(order) do
+    redis.call('PUBLISH', channels .. 'status:' .. channel, table.concat(outbox[channel], '\n'))
+  end
+  for _, kind in ipairs(KINDS) do
+    if woken[kind] then redis.call('PUBLISH', channels .. 'wake:' .. kind, '') end
+  end
+end
+
+-- Start-time fair queueing: a job's tag is the later of the virtual time and its account's last
+-- finish, so accounts take turns, in proportion to their weights, however many jobs each has.
+local function enqueue(key, kind, account, cost)
+  local fair = base .. 'fair:' .. kind
+  local tags = redis.call('HMGET', fair, '', '@' .. account)
+  local tag = math.max(tonumber(tags[1]) or 0, tonumber(tags[2]) or 0)
+  redis.call('HSET', fair, '@' .. account, tag + cost)
+  redis.call('ZADD', base .. 'ready:' .. kind, tag, key)
+  wake(kind)
+end
+
+-- One of the account's jobs ended or was handed back: one that was parked may run in its place.
+local function leave_running(key, account)
+  redis.call('ZREM', base .. 'leases', key)
+  redis.call('HINCRBY', base .. 'running', account, -1)
+  for _, kind in ipairs(KINDS) do
+    local parked = redis.call('ZPOPMIN', base .. 'parked:' .. kind .. ':' .. account)
+    if parked[1] then
+      redis.call('ZADD', base .. 'ready:' .. kind, parked[2], parked[1])
+      wake(kind)
+      return
+    end
+  end
+end
+
+-- The run of `token` still holds the job: the guard of every write a worker makes.
+local function holds(key, token)
+  local held = redis.call('HMGET', base .. 'job:' .. key, 'token', 'state')
+  return held[1] == tostring(token) and held[2] == 'executing'
+end
+
+local function expire(key, retention_ms)
+  local expires = now_ms() + retention_ms
+  redis.call('ZADD', base .. 'expiry', expires, key)
+  return expires
+end
+
+-- Moves a claimed job to its final state and tells whoever waits.
+local function complete(key, state, line, files)
+  local job = base .. 'job:' .. key
+  local is = redis.call('HMGET', job, 'account', 'task', 'retention', 'reuse', 'reuse_ms')
+  local version = redis.call('HINCRBY', job, 'version', 1)
+  redis.call('HSET', job, 'state', state, 'line', line, 'files', files,
+    'expires', expire(key, tonumber(is[3])))
+  leave_running(key, is[1])
+  redis.call('HINCRBY', base .. 'ended', is[2] .. ' ' .. state, 1)
+  if is[4] then
+    if state == 'success' and tonumber(is[5]) > 0 then
+      redis.call('PEXPIRE', is[4], is[5])
+    else
+      redis.call('DEL', is[4])
+    end
+  end
+  tell(key, version, state, line)
+end
+
+-- Puts a claimed job back where it stood in the queue, as the clients see: queued again.
+local function hand_back(key, line)
+  local job = base .. 'job:' .. key
+  local is = redis.call('HMGET', job, 'account', 'kind', 'tag')
+  local version = redis.call('HINCRBY', job, 'version', 1)
+  redis.call('HSET', job, 'state', 'queued', 'line', line)
+  redis.call('HINCRBY', base .. 'queued', is[1], 1)
+  leave_running(key, is[1])
+  tell(key, version, 'queued', line)
+  return is[2], is[3]
+end

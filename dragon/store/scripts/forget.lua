@@ -1,0 +1,13 @@
+-- forget: success or error -> nothing, once the files are deleted
+--
+-- ARGV[2]… keys
+-- Returns  nothing
+-- Tells    nobody
+
+for index = 2, #ARGV do
+  local job = base .. 'job:' .. ARGV[index]
+  local reuse = redis.call('HGET', job, 'reuse')
+  if reuse and redis.call('GET', reuse) == ARGV[index] then redis.call('DEL', reuse) end
+  redis.call('DEL', job)
+  redis.call('ZREM', base .. 'expiry', ARGV[index])
+end

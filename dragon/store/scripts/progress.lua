@@ -1,0 +1,19 @@
+-- progress: executing -> executing, with a newer status
+--
+-- ARGV[2]… triples: key, token, status line
+-- Returns  1 for each that was written, 0 for each that the worker holds no longer
+-- Tells    whoever waits
+
+local answers = {}
+for index = 2, #ARGV, 3 do
+  local key, token, line = ARGV[index], ARGV[index + 1], ARGV[index + 2]
+  local is_held = holds(key, token)
+  if is_held then
+    local version = redis.call('HINCRBY', base .. 'job:' .. key, 'version', 1)
+    redis.call('HSET', base .. 'job:' .. key, 'line', line)
+    tell(key, version, 'executing', line)
+  end
+  answers[#answers + 1] = is_held and 1 or 0
+end
+deliver()
+return answers

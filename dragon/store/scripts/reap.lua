@@ -1,0 +1,44 @@
+-- reap: delayed -> queued, when the pause is over;
+--       executing -> queued, when the lease ran out; -> error, when that was the last attempt
+--
+-- ARGV[2]  now, as ISO 8601
+-- ARGV[3]  how many of each at most
+-- Returns  {promoted keys, requeued keys, failed keys}
+-- Tells    whoever waits for a job whose lease ran out; workers
+
+local promoted, requeued, failed = {}, {}, {}
+local now = now_ms()
+
+local function due(set)
+  return redis.call('ZRANGEBYSCORE', base .. set, '-inf', now, 'LIMIT', 0, ARGV[3])
+end
+
+for _, key in ipairs(due('delayed')) do
+  local is = redis.call('HMGET', base .. 'job:' .. key, 'kind', 'tag')
+  redis.call('ZREM', base .. 'delayed', key)
+  redis.call('ZADD', base .. 'ready:' .. is[1], is[2], key)
+  wake(is[1])
+  promoted[#promoted + 1] = key
+end
+
+for _, key in ipairs(due('leases')) do
+  local is = redis.call('HMGET', base .. 'job:' .. key,
+    'attempt', 'attempts', 'queued', 'started')
+  local events = '"key":"' .. key .. '","events":{"queued":"' .. is[3] .. '"'
+  if tonumber(is[1]) >= tonumber(is[2]) then
+    complete(key, 'error', '{"status":"error",' .. events .. ',"started":"' .. is[4]
+      .. '","completed":"' .. ARGV[2] .. '"},"error":"the worker was lost while it ran the task, '
+      .. is[1] .. ' times"}', '[]')
+    failed[#failed + 1] = key
+  else
+    local kind, tag = hand_back(key, '{"status":"queued",' .. events .. '}}')
+    redis.call('ZADD', base .. 'ready:' .. kind, tag, key)
+    wake(kind)
+    requeued[#requeued + 1] = key
+  end
+end
+for _, kind in ipairs(KINDS) do
+  redis.call('ZREMRANGEBYSCORE', base .. 'consumers:' .. kind, '-inf', now - 3600000)
+end
+deliver()
+return {promoted, requeued, failed}

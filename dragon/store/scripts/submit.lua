@@ -1,0 +1,68 @@
+-- submit: nothing -> queued (or error, for a job whose parameters are wrong)
+--
+-- ARGV[2]  MessagePack: a list of requests {account, queued limit or 0, per minute or 0, reuse,
+--          jobs}; a job is {key, state, line, blob, kind, task, queued, cost, running limit or 0,
+--          attempts, retention ms, reuse ms}. A request is accepted whole or refused whole.
+-- Returns  for each request {'accepted'}, {'reused', record...}, or what it is over:
+--          {'queued', limit} or {'per_minute', ms to wait}
+-- Tells    workers of each kind that got a job
+--
+-- A job that exists already is left as it is, so a repeated call is harmless.
+
+local function over_rate(account, per_minute, count)
+  if per_minute == 0 then return nil end
+  local now = now_ms()
+  local free = math.max(tonumber(redis.call('HGET', base .. 'rate', account)) or 0, now)
+  local after = free + count * 60000 / per_minute
+  if after > now + 60000 then return math.ceil(after - now - 60000) end
+  redis.call('HSET', base .. 'rate', account, after)
+  return nil
+end
+
+local function add(job, account, reuse)
+  local key, state, line, blob, kind, task, queued, cost, limit, attempts, retention, reuse_ms =
+    unpack(job)
+  local name = base .. 'job:' .. key
+  if redis.call('EXISTS', name) == 1 then return end
+  redis.call('HSET', name, 'job', blob, 'account', account, 'kind', kind, 'task', task,
+    'queued', queued, 'state', state, 'version', 1, 'line', line, 'limit', limit, 'cost', cost,
+    'attempts', attempts, 'attempt', 0, 'token', 0, 'retention', retention)
+  if state ~= 'queued' then
+    redis.call('HSET', name, 'expires', expire(key, retention))
+    redis.call('HINCRBY', base .. 'ended', task .. ' ' .. state, 1)
+    return
+  end
+  if reuse ~= '' then
+    redis.call('HSET', name, 'reuse', base .. 'reuse:' .. reuse, 'reuse_ms', reuse_ms)
+    redis.call('SET', base .. 'reuse:' .. reuse, key)
+  end
+  redis.call('HINCRBY', base .. 'queued', account, 1)
+  enqueue(key, kind, account, cost)
+end
+
+local function reusable(reuse)
+  if reuse == '' then return nil end
+  local key = redis.call('GET', base .. 'reuse:' .. reuse)
+  if not key then return nil end
+  local record = redis.call('HMGET', base .. 'job:' .. key,
+    'version', 'state', 'line', 'job', 'files', 'expires')
+  if not record[1] then return nil end
+  return {'reused', key, unpack(record)}
+end
+
+local function accept(request)
+  local account, queued_limit, per_minute, reuse, jobs = unpack(request)
+  local reused = reusable(reuse)
+  if reused then return reused end
+  local waiting = tonumber(redis.call('HGET', base .. 'queued', account)) or 0
+  if queued_limit > 0 and waiting + #jobs > queued_limit then return {'queued', queued_limit} end
+  local wait = over_rate(account, per_minute, #jobs)
+  if wait then return {'per_minute', wait} end
+  for _, job in ipairs(jobs) do add(job, account, reuse) end
+  return {'accepted'}
+end
+
+local answers = {}
+for index, request in ipairs(cmsgpack.unpack(ARGV[2])) do answers[index] = accept(request) end
+deliver()
+return answers

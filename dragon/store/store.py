@@ -1,0 +1,232 @@
+"""Every transition of a job as one method, and what can be read of jobs."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+from msgspec import Struct
+
+from dragon.errors import OverLimits
+from dragon.schemas import (
+    Claim,
+    Job,
+    Kind,
+    OutputFile,
+    Record,
+    State,
+    Update,
+    decode_files,
+    decode_job,
+    encode,
+)
+from dragon.settings import Limits, Settings
+from dragon.store.batch import Batch
+from dragon.store.clock import StoreClock
+from dragon.store.connection import connect, load_scripts, run_script, translated_errors
+from dragon.store.keys import Keys
+
+
+class Submission(Struct, frozen=True, kw_only=True):
+    """One request's jobs, accepted or refused together. `updates` are their first statuses."""
+
+    account: str
+    limits: Limits
+    weight: float
+    jobs: tuple[Job, ...]
+    updates: tuple[Update, ...]
+    shard: int
+    fingerprint: str = ""
+    reuse_seconds: int = 0
+
+
+class Store:
+    """Jobs in Valkey. Every method raises Unavailable when Valkey does not answer in time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.keys = Keys(settings.redis_prefix, settings.shards)
+        self.clock = StoreClock()
+        self.client = connect(settings.redis, settings.redis_timeout_seconds)
+        self._scripts = load_scripts(self.client)
+        shards = range(settings.shards)
+        self._submits = [Batch(partial(self._send_submits, shard)) for shard in shards]
+        self._finishes = [Batch(partial(self._send_finishes, shard)) for shard in shards]
+        self._progresses = [Batch(partial(self._send_progresses, shard)) for shard in shards]
+        self._reads = Batch(self._send_reads)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.client.aclose()
+
+    # Transitions, in the order a job goes through them.
+
+    async def submit(self, submission: Submission) -> Record | None:
+        """Queue all jobs of a request; or return the record of the job that answers it already.
+
+        Raises OverLimits, and then nothing is queued.
+        """
+        answer = await self._submits[submission.shard].add(submission)
+        if answer[0] == b"reused":
+            return _record(answer[1].decode(), answer[2:])
+        if answer[0] == b"queued":
+            message = (
+                f"this account may have {answer[1]} tasks queued, "
+                f"and {len(submission.jobs)} more would be over that"
+            )
+            raise OverLimits(message, 5)
+        if answer[0] == b"per_minute":
+            message = f"this account may create {submission.limits.per_minute} tasks a minute"
+            raise OverLimits(message, max(1, -(-answer[1] // 1000)))
+        return None
+
+    async def claim(
+        self, worker: str, free_slots: dict[Kind, int], shard: int
+    ) -> tuple[list[Claim], int]:
+        """Take up to that many jobs of each kind; also returns how many are left ready."""
+        lease_ms = int(self._settings.lease_seconds * 1000)
+        pairs = [part for kind, free in free_slots.items() for part in (kind, free)]
+        started = self.clock.iso()
+        answer = await self._run("claim", shard, [worker, started, lease_ms, *pairs])
+        self.clock.set(answer[0] / 1000)
+        claims = [
+            Claim(job=decode_job(blob), token=token, attempt=attempt, started=started)
+            for blob, token, attempt in answer[2:]
+        ]
+        return claims, answer[1]
+
+    async def renew(self, claims: Iterable[Claim]) -> list[Claim]:
+        """Prolong the leases; returns the claims that are held no longer."""
+        shards: dict[int, list[Claim]] = {}
+        for claim in claims:
+            shards.setdefault(self.keys.shard_of(claim.job.key), []).append(claim)
+        lost: list[Claim] = []
+        lease_ms = int(self._settings.lease_seconds * 1000)
+        for shard, held in shards.items():
+            pairs = [part for claim in held for part in (claim.job.key, claim.token)]
+            places = await self._run("renew", shard, [lease_ms, *pairs])
+            lost += [held[place] for place in places]
+        return lost
+
+    async def progress(self, claim: Claim, line: bytes) -> bool:
+        """Publish a newer status of a running job; False if it is held no longer."""
+        batch = self._progresses[self.keys.shard_of(claim.job.key)]
+        return bool(await batch.add((claim.job.key, claim.token, line)))
+
+    async def finish(
+        self, claim: Claim, state: State, line: bytes, files: Sequence[OutputFile]
+    ) -> bool:
+        """End a running job; False if it is held no longer, and then nothing is changed."""
+        batch = self._finishes[self.keys.shard_of(claim.job.key)]
+        return bool(await batch.add((claim.job.key, claim.token, state, line, encode(files))))
+
+    async def retry(
+        self, claim: Claim, line: bytes, *, pause_seconds: float, is_counted: bool
+    ) -> bool:
+        """Queue a running job again; False if it is held no longer."""
+        arguments = [
+            claim.job.key, claim.token, line, int(pause_seconds * 1000), int(is_counted)
+        ]  # fmt: skip
+        return bool(await self._run("retry", self.keys.shard_of(claim.job.key), arguments))
+
+    async def reap(self, shard: int, limit: int = 100) -> tuple[list[str], list[str], list[str]]:
+        """Move what is due: keys promoted after a pause, requeued and failed after a lost lease."""
+        answer = await self._run("reap", shard, [self.clock.iso(), limit])
+        promoted, requeued, failed = ([key.decode() for key in keys] for keys in answer)
+        return promoted, requeued, failed
+
+    async def expired(self, shard: int, limit: int = 100) -> list[str]:
+        """Keys of ended jobs that may be forgotten, once their files are deleted."""
+        now_ms = int(self.clock.now() * 1000)
+        async with translated_errors():
+            keys: Any = await self.client.zrangebyscore(
+                self.keys.base(shard) + "expiry", "-inf", now_ms, start=0, num=limit
+            )
+        return [key.decode() for key in keys]
+
+    async def forget(self, shard: int, keys: Sequence[str]) -> None:
+        """Delete the records of expired jobs."""
+        await self._run("forget", shard, keys)
+
+    # Reading.
+
+    async def read(self, keys: Sequence[str]) -> list[Record | None]:
+        """The records of jobs, None for each that is unknown or expired."""
+        return list(await asyncio.gather(*(self._reads.add(key) for key in keys)))
+
+    # How the batches travel.
+
+    async def _send_submits(self, shard: int, submissions: Sequence[Submission]) -> Any:
+        packed = msgspec.msgpack.encode([_pack(submission) for submission in submissions])
+        return await self._run("submit", shard, [packed])
+
+    async def _send_finishes(self, shard: int, finishes: Sequence[tuple[Any, ...]]) -> Any:
+        return await self._run("finish", shard, [part for parts in finishes for part in parts])
+
+    async def _send_progresses(self, shard: int, progresses: Sequence[tuple[Any, ...]]) -> Any:
+        return await self._run("progress", shard, [part for parts in progresses for part in parts])
+
+    async def _send_reads(self, keys: Sequence[str]) -> list[Record | None]:
+        async with translated_errors(), self.client.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.hmget(self.keys.job(key), *_RECORD_FIELDS)
+            answers = await pipeline.execute()
+        return [_record(key, answer) for key, answer in zip(keys, answers, strict=True)]
+
+    async def _run(self, name: str, shard: int, arguments: Sequence[Any]) -> Any:
+        return await run_script(
+            self._scripts[name], self.keys.base(shard), self.keys.channels, arguments
+        )
+
+
+_RECORD_FIELDS = ("version", "state", "line", "job", "files", "expires")
+
+
+def _record(key: str, fields: Sequence[bytes | None]) -> Record | None:
+    version, state, line, job, files, expires = fields
+    if version is None or state is None or line is None or job is None:
+        return None
+    return Record(
+        update=Update(key, int(version), state.decode(), line),  # type: ignore[arg-type]
+        job=decode_job(job),
+        files=decode_files(files) if files else (),
+        expires=float(expires) / 1000 if expires else 0.0,
+    )
+
+
+def _pack(submission: Submission) -> tuple[Any, ...]:
+    limits = submission.limits
+    jobs = [
+        (
+            job.key,
+            update.state,
+            # Text, for the scripts' MessagePack knows no binary type.
+            update.line.decode(),
+            encode(job).decode(),
+            job.kind,
+            job.task,
+            job.queued,
+            1 / submission.weight,
+            limits.running or 0,
+            job.attempts,
+            job.retention_seconds * 1000,
+            submission.reuse_seconds * 1000,
+        )
+        for job, update in zip(submission.jobs, submission.updates, strict=True)
+    ]
+    return (
+        submission.account,
+        limits.queued or 0,
+        limits.per_minute or 0,
+        submission.fingerprint,
+        jobs,
+    )

@@ -1,0 +1,290 @@
+"""`dragon run`: Valkey, server and worker as child processes, restarted if they die."""
+
+import asyncio
+import ctypes
+import fcntl
+import http.client
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from dragon.background import Background
+from dragon.errors import DragonError, InvalidSettings
+from dragon.settings import Account, ApiKey, Settings
+from dragon.store.embedded import EmbeddedValkey
+
+log = structlog.get_logger()
+
+START_SECONDS = 60.0
+STOP_SECONDS = 5.0
+HEALTHY_SECONDS = 10.0
+PR_SET_PDEATHSIG = 1
+
+
+class Demo(Struct, frozen=True, kw_only=True):
+    """The credentials of the account that is there without any configured."""
+
+    secret: str
+    api_key: str
+
+
+class Running(Struct, frozen=True, kw_only=True):
+    """Where a running Dragon answers, kept for the command line's other commands."""
+
+    url: str
+    secret: str = ""
+
+
+class Process:
+    """A child process that is started again when it dies, later and later if it keeps dying."""
+
+    def __init__(
+        self, name: str, command: Sequence[str], environment: dict[str, str], *pass_fds: int
+    ) -> None:
+        self.name = name
+        self._command = command
+        self._environment = environment
+        self._pass_fds = pass_fds
+        self._child: asyncio.subprocess.Process | None = None
+        self._background = Background()
+
+    async def __aenter__(self) -> Self:
+        await self._start()
+        self._background.start(self._run(), self.name)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    async def stop(self, seconds: float = STOP_SECONDS) -> None:
+        """SIGTERM, and SIGKILL to what has not ended in time."""
+        await self._background.__aexit__(None, None, None)
+        if self._child is None or self._child.returncode is not None:
+            return
+        self._child.terminate()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._child.wait()
+        except TimeoutError:
+            log.warning("process_killed", process=self.name)
+            self._child.kill()
+            await self._child.wait()
+
+    async def _start(self) -> None:
+        # A session of its own, so that Ctrl-C on the terminal reaches the supervisor alone.
+        self._child = await asyncio.create_subprocess_exec(
+            *self._command,
+            env=self._environment,
+            pass_fds=self._pass_fds,
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
+        )
+
+    async def _run(self) -> None:
+        pause_seconds = 0.1
+        while True:
+            began = asyncio.get_running_loop().time()
+            assert self._child is not None  # noqa: S101
+            code = await self._child.wait()
+            log.error("process_died", process=self.name, code=code)
+            if asyncio.get_running_loop().time() - began > HEALTHY_SECONDS:
+                pause_seconds = 0.1
+            await asyncio.sleep(pause_seconds)
+            pause_seconds = min(pause_seconds * 2, 5.0)
+            await self._start()
+
+
+async def supervise(
+    settings: Settings, config: str | None, host: str, port: int, tell: Callable[[str], None]
+) -> None:
+    """Run everything until SIGINT or SIGTERM; `tell` gets what a person should read.
+
+    Raises InvalidSettings if the address or the data directory is taken.
+    """
+    data = Path(settings.data)
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    lock = _lock(data)
+    listener = listen(host, port)
+    url = _url(listener)
+    demo = None if settings.accounts else _demo(data)
+    running = data / "running.json"
+    async with AsyncExitStack() as stack:
+        stack.callback(os.close, lock)
+        stack.callback(listener.close)
+        redis = settings.redis
+        if not redis:
+            valkey = EmbeddedValkey(data)
+            redis = valkey.url
+            await stack.enter_async_context(Process("valkey", valkey.command(), dict(os.environ)))
+        environment = _environment(settings, config, redis, demo, url)
+        parts = _parts(environment, listener)
+        for part in parts:
+            await stack.enter_async_context(part)
+        await _until(stopped, _wait_until_ready(url))
+        if not stopped.is_set():
+            running.write_bytes(
+                msgspec.json.encode(Running(url=url, secret=demo.secret if demo else ""))
+            )
+            running.chmod(0o600)
+            stack.callback(running.unlink, missing_ok=True)
+            tell(_banner(url, demo))
+        await stopped.wait()
+        # Both drain at once: streams of the server end as the worker ends their jobs.
+        await asyncio.gather(*(part.stop(settings.drain_seconds + 3) for part in parts))
+
+
+def read_running(data: str) -> Running | None:
+    """Where the Dragon that uses this data directory answers, if it runs."""
+    try:
+        return msgspec.json.decode((Path(data) / "running.json").read_bytes(), type=Running)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; raises InvalidSettings if the address is taken."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        raise InvalidSettings(f"cannot listen on {host} port {port}: {error.strerror}") from None
+
+
+def _parts(environment: dict[str, str], listener: socket.socket) -> list[Process]:
+    dragon = [sys.executable, "-m", "dragon"]
+    return [
+        Process(
+            "server",
+            [*dragon, "serve", "--fd", str(listener.fileno())],
+            environment,
+            listener.fileno(),
+        ),
+        Process("worker", [*dragon, "worker"], environment),
+    ]
+
+
+def _environment(
+    settings: Settings, config: str | None, redis: str, demo: Demo | None, url: str
+) -> dict[str, str]:
+    """How the parts get their settings: not on command lines, which anybody may read."""
+    environment = dict(os.environ)
+    if config:
+        environment["DRAGON_CONFIG"] = config
+    environment["DRAGON_DATA"] = settings.data
+    environment["DRAGON_REDIS"] = redis
+    if demo:
+        account = Account(
+            name="demo",
+            secrets=(demo.secret,),
+            api_keys=(ApiKey(key=demo.api_key, referrers=("localhost", "127.0.0.1")),),
+        )
+        environment["DRAGON_ACCOUNTS"] = msgspec.json.encode([account]).decode()
+        # The sample photograph is fetched from this very server.
+        allowed = [*settings.fetch_allow, url.removeprefix("http://")]
+        environment["DRAGON_FETCH_ALLOW"] = ",".join(allowed)
+    return environment
+
+
+def _lock(data: Path) -> int:
+    data.mkdir(parents=True, exist_ok=True)
+    lock = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InvalidSettings(f"another `dragon run` uses the data directory {data}") from None
+    return lock
+
+
+def _url(listener: socket.socket) -> str:
+    """The address for clients on this machine."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _demo(data: Path) -> Demo:
+    """The same credentials at every start."""
+    path = data / "demo.json"
+    if path.exists():
+        return msgspec.json.decode(path.read_bytes(), type=Demo)
+    demo = Demo(secret=secrets.token_urlsafe(24), api_key=secrets.token_urlsafe(16))
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(msgspec.json.encode(demo))
+    return demo
+
+
+async def _until(stopped: asyncio.Event, other: Awaitable[None]) -> None:
+    """Wait for one or the other; errors of the other are raised."""
+    tasks = [asyncio.ensure_future(stopped.wait()), asyncio.ensure_future(other)]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(result, Exception):
+            raise result
+
+
+async def _wait_until_ready(url: str) -> None:
+    problems = b""
+    deadline = asyncio.get_running_loop().time() + START_SECONDS
+    while asyncio.get_running_loop().time() < deadline:
+        is_ready, problems = await asyncio.to_thread(_is_ready, url)
+        if is_ready:
+            return
+        await asyncio.sleep(0.05)
+    raise DragonError(f"Dragon did not get ready in {START_SECONDS:g} s: {problems.decode()}")
+
+
+def _is_ready(url: str) -> tuple[bool, bytes]:
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
+    try:
+        connection.request("GET", "/health/ready")
+        answer = connection.getresponse()
+        return answer.status == 200, answer.read()
+    except OSError as error:
+        return False, str(error).encode()
+    finally:
+        connection.close()
+
+
+def _banner(url: str, demo: Demo | None) -> str:
+    lines = [f"Dragon listens on {url}"]
+    if demo:
+        lines += [
+            f"  secret   {demo.secret}",
+            f"  api key  {demo.api_key}  (for pages on localhost and 127.0.0.1)",
+        ]
+    secret = demo.secret if demo else "YOUR-SECRET"
+    return "\n".join(
+        [
+            *lines,
+            "Make a thumbnail:",
+            f"  curl -sSfL -o thumb.jpg -H 'Authorization: Secret {secret}' "
+            f"'{url}/v1/create_file/thumb.jpg?task_name=image.thumb&width=200"
+            f"&url={url}/static/sample.jpg'",
+            "Ctrl-C ends it.",
+        ]
+    )
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

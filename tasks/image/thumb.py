@@ -1,0 +1,78 @@
+"""image.thumb: a picture in another size, cut, turned or converted."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from dragon.task import (
+    Context,
+    Descriptor,
+    File,
+    HttpUrl,
+    MediaLimits,
+    Params,
+    Pixels,
+    Result,
+    task,
+)
+from tasks.toolkit.formats import FORMATS, Format, check_fits
+from tasks.toolkit.geometry import Box, Size, lay_out
+
+
+class ThumbParams(Params, frozen=True):
+    """`rotation` is in degrees, counter-clockwise; `width` and `height` are the output's."""
+
+    url: HttpUrl
+    width: Pixels | None = None
+    height: Pixels | None = None
+    crop: bool = False
+    rotation: Literal[0, 90, 180, 270] = 0
+    poster: bool = False
+    format: Format = "jpeg"
+
+
+class Thumb(Result, frozen=True):
+    """`original_width` and `original_height` are the source's as seen upright, by its EXIF."""
+
+    width: int
+    height: int
+    original_width: int
+    original_height: int
+    output: File
+
+
+class Rendered(Struct, frozen=True):
+    """The sizes of the output and of the source."""
+
+    output: Size
+    original: Size
+
+
+@task("image.thumb", timeout_seconds=60)
+async def thumb(params: ThumbParams, ctx: Context) -> Thumb:
+    source = await ctx.fetch(params.url)
+    output = ctx.output("output", FORMATS[params.format].content_type)
+    rendered = await ctx.isolated(render, params, source, output, ctx.limits)
+    return Thumb(
+        width=rendered.output.width,
+        height=rendered.output.height,
+        original_width=rendered.original.width,
+        original_height=rendered.original.height,
+        output=output,
+    )
+
+
+def render(
+    params: ThumbParams, source: Descriptor, output: Descriptor, limits: MediaLimits
+) -> Rendered:
+    """Runs in a decoder child; the descriptors are files opened by the parent."""
+    from tasks.toolkit import vips
+
+    picture = vips.open_picture(params.url, source)
+    box = Box(width=params.width, height=params.height, crop=params.crop)
+    layout = lay_out(picture.size.turned(params.rotation), box)
+    check_fits(layout.output, params.format)
+    image = vips.decode(picture, layout.scaled.turned(params.rotation), params.format, limits)
+    image = vips.finish(image, layout.output, rotation=params.rotation, poster=params.poster)
+    vips.save(image, output, params.format)
+    return Rendered(layout.output, picture.size)

@@ -1,0 +1,80 @@
+"""image.thumbs: one picture in several sizes, fetched and decoded once."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from dragon.task import Context, Descriptor, Files, HttpUrl, MediaLimits, Params, Result, task
+from tasks.toolkit.formats import FORMATS, Format, check_fits
+from tasks.toolkit.geometry import Box, Size, check_limits, cover, lay_out
+
+SizeName = Annotated[
+    str,
+    Meta(
+        pattern=r"\A(?!original_(?:width|height)\Z)[A-Za-z0-9_-]{1,64}\Z",
+        extra={
+            "expected": "a name of 1 to 64 letters, digits, - and _, "
+            "other than original_width and original_height"
+        },
+    ),
+]
+"""What a size and its file are called; the result has the originals' sizes beside them."""
+
+Sizes = Annotated[
+    dict[SizeName, Box],
+    Meta(
+        min_length=1,
+        max_length=20,
+        extra={"expected": 'an object of 1 to 20 sizes, such as {"small": {"width": 100}}'},
+    ),
+]
+
+
+class ThumbsParams(Params, frozen=True):
+    url: HttpUrl
+    sizes: Sizes
+    format: Format = "jpeg"
+
+
+class Thumbs(Result, frozen=True):
+    """One file for each size; the original's size is as seen upright, by its EXIF."""
+
+    original_width: int
+    original_height: int
+    outputs: Files
+
+
+@task("image.thumbs", timeout_seconds=60)
+async def thumbs(params: ThumbsParams, ctx: Context) -> Thumbs:
+    source = await ctx.fetch(params.url)
+    content_type = FORMATS[params.format].content_type
+    files = tuple(ctx.output(name, content_type) for name in params.sizes)
+    original = await ctx.isolated(render, params, ctx.limits, source, *files)
+    return Thumbs(
+        original_width=original.width,
+        original_height=original.height,
+        outputs=Files(files=files),
+    )
+
+
+def render(
+    params: ThumbsParams, limits: MediaLimits, source: Descriptor, *outputs: Descriptor
+) -> Size:
+    """Runs in a decoder child; `outputs` are open files, one for each size in order.
+
+    The source is decoded once, at what the largest size needs. Answers the original's size.
+    """
+    from tasks.toolkit import vips
+
+    picture = vips.open_picture(params.url, source)
+    layouts = [lay_out(picture.size, box) for box in params.sizes.values()]
+    frames = picture.frames if FORMATS[params.format].frames else 1
+    for name, layout in zip(params.sizes, layouts, strict=True):
+        check_fits(layout.output, params.format)
+        check_limits(f"The output {name}", layout.scaled, frames, limits)
+    base_size = cover(picture.size, [layout.scaled for layout in layouts])
+    base = vips.decode(picture, base_size, params.format, limits)
+    for layout, output in zip(layouts, outputs, strict=True):
+        image = base if layout.scaled == base_size else vips.resize(base, layout.scaled)
+        vips.save(vips.finish(image, layout.output), output, params.format)
+    return picture.size

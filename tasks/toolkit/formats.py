@@ -1,0 +1,35 @@
+"""The formats that pictures are written in, and what each can hold."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from dragon.task import TaskFailed
+from tasks.toolkit.geometry import Size
+
+Format = Literal["jpeg", "gif", "png", "webp", "avif"]
+
+
+class Holds(Struct, frozen=True, kw_only=True):
+    """What one format can hold; `max_side` is in pixels."""
+
+    content_type: str
+    max_side: int
+    alpha: bool = True
+    frames: bool = False
+
+
+FORMATS: dict[Format, Holds] = {
+    "jpeg": Holds(content_type="image/jpeg", max_side=65_500, alpha=False),
+    "gif": Holds(content_type="image/gif", max_side=65_535, frames=True),
+    "png": Holds(content_type="image/png", max_side=1_000_000),
+    "webp": Holds(content_type="image/webp", max_side=16_383, frames=True),
+    "avif": Holds(content_type="image/avif", max_side=16_384),
+}
+
+
+def check_fits(size: Size, format: Format) -> None:
+    """Raises TaskFailed when the format cannot hold a picture of that size."""
+    most = FORMATS[format].max_side
+    if max(size.width, size.height) > most:
+        raise TaskFailed(f"The output would have {size} pixels, {format} holds {most} a side")

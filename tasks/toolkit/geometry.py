@@ -1,0 +1,100 @@
+"""Computes how large a picture becomes, in whole pixels."""
+
+from msgspec import Struct
+
+from dragon.task import MediaLimits, Pixels, TaskFailed
+
+
+class Size(Struct, frozen=True):
+    """Width and height in pixels."""
+
+    width: int
+    height: int
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
+
+    def turned(self, degrees: int) -> "Size":
+        """The size after a turn by a multiple of 90 degrees, either way."""
+        return Size(self.height, self.width) if degrees % 180 else self
+
+
+class Box(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The size that was asked for; `crop` true fills the box, false fits inside it."""
+
+    width: Pixels | None = None
+    height: Pixels | None = None
+    crop: bool = False
+
+
+class Layout(Struct, frozen=True):
+    """A picture is resized to `scaled`, then `output` is cut from its middle."""
+
+    scaled: Size
+    output: Size
+
+
+def lay_out(source: Size, box: Box) -> Layout:
+    """How a source gets the size that was asked for, enlarged where it is too small.
+
+    With one of width and height the other follows from the aspect ratio, with neither the
+    source's size is kept; no side ever falls below one pixel.
+    """
+    if box.width is None and box.height is None:
+        return Layout(source, source)
+    by_width = _with_width(source, box.width) if box.width else None
+    by_height = _with_height(source, box.height) if box.height else None
+    if by_width is None or by_height is None:
+        scaled = by_width or by_height or source
+        return Layout(scaled, scaled)
+    if not box.crop:
+        scaled = min(by_width, by_height, key=_area)
+        return Layout(scaled, scaled)
+    covering = max(by_width, by_height, key=_area)
+    return Layout(covering, Size(by_width.width, by_height.height))
+
+
+def cover(source: Size, sizes: list[Size]) -> Size:
+    """The smallest scaled source from which all of `sizes` can be made without enlarging it.
+
+    Where that would enlarge the source itself, the source's size.
+    """
+    width = max(size.width for size in sizes)
+    height = max(size.height for size in sizes)
+    if width >= source.width or height >= source.height:
+        return source
+    return max(_with_width(source, width), _with_height(source, height), key=_area)
+
+
+def check_limits(what: str, size: Size, frames: int, limits: MediaLimits) -> None:
+    """Refuse, before anything is decoded, a picture that would unfold to too much.
+
+    `what` begins the message. Raises TaskFailed, naming the limit and the setting of it.
+    """
+    if frames > limits.max_frames:
+        raise TaskFailed(
+            f"{what} has {frames} frames, more than the limit of {limits.max_frames} (max_frames)"
+        )
+    if _area(size) * frames > limits.max_pixels:
+        times = "" if frames == 1 else f" in each of {frames} frames"
+        raise TaskFailed(
+            f"{what} has {size} pixels{times}, "
+            f"more than the limit of {limits.max_pixels} (max_pixels)"
+        )
+
+
+def _with_width(source: Size, width: int) -> Size:
+    return Size(width, _scale(source.height, width, source.width))
+
+
+def _with_height(source: Size, height: int) -> Size:
+    return Size(_scale(source.width, height, source.height), height)
+
+
+def _scale(length: int, numerator: int, denominator: int) -> int:
+    """The nearest whole pixel in exact arithmetic, so that the aspect ratio never drifts."""
+    return max(1, (2 * length * numerator + denominator) // (2 * denominator))
+
+
+def _area(size: Size) -> int:
+    return size.width * size.height

@@ -1,0 +1,227 @@
+"""Reads, resizes and writes pictures with libvips; only decoder children import it."""
+
+import mmap
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+# Read when the library loads; without these it would use every core for one picture, and offer
+# loaders that nobody hardened against hostile files.
+os.environ["VIPS_CONCURRENCY"] = "1"
+os.environ["VIPS_BLOCK_UNTRUSTED"] = "1"
+
+import pyvips
+from msgspec import Struct
+from pyvips import Image
+
+from dragon.task import Descriptor, MediaLimits, TaskFailed
+from tasks.toolkit.formats import FORMATS, Format
+from tasks.toolkit.geometry import Size, check_limits
+from tasks.toolkit.gif import is_cut
+from tasks.toolkit.sniff import GIF, HEIF, SNIFF_BYTES, Kind, sniff
+
+_SAVERS: dict[Format, tuple[str, dict[str, Any]]] = {
+    "jpeg": ("jpegsave_target", {"Q": 85, "optimize_coding": True}),
+    "gif": ("gifsave_target", {"effort": 4}),
+    "png": ("pngsave_target", {"compression": 6}),
+    "webp": ("webpsave_target", {"Q": 80, "effort": 3}),
+    "avif": ("heifsave_target", {"Q": 55, "effort": 2, "compression": "av1"}),
+}
+_ALLOWED_LOADERS = ("Jpeg", "Png", "Webp", "Nsgif", "Heif", "Tiff")
+_CLOCKWISE_ANGLES = {90: "d270", 180: "d180", 270: "d90"}
+
+
+def _harden() -> None:
+    pyvips.operation_block_set("VipsForeignLoad", True)
+    for name in _ALLOWED_LOADERS:
+        pyvips.operation_block_set(f"VipsForeignLoad{name}", False)
+    pyvips.cache_set_max(0)
+
+
+_harden()
+
+
+class Picture(Struct, frozen=True, kw_only=True):
+    """A picture whose header was read, and no pixel; `size` is as seen upright."""
+
+    url: str
+    descriptor: Descriptor
+    kind: Kind
+    header: Image
+    size: Size
+    frames: int
+
+
+def open_picture(url: str, descriptor: Descriptor) -> Picture:
+    """The picture in an open file; `url` is for messages only.
+
+    Raises TaskFailed if this is no picture of a kind that is read here.
+    """
+    kind = sniff(os.pread(descriptor, SNIFF_BYTES, 0))
+    if kind is None:
+        raise _not_valid(url)
+    try:
+        header = getattr(Image, kind.loader)(_rewound(descriptor))
+    except pyvips.Error:
+        raise _not_readable(url, kind) from None
+    return Picture(
+        url=url,
+        descriptor=descriptor,
+        kind=kind,
+        header=header,
+        size=Size(header.width, header.height).turned(90 * (orientation_of(header) >= 5)),
+        frames=header.get("n-pages") if kind.may_move and has_field(header, "n-pages") else 1,
+    )
+
+
+def has_field(header: Image, name: str) -> bool:
+    return bool(header.get_typeof(name))
+
+
+def orientation_of(header: Image) -> int:
+    """The EXIF orientation from 1 to 8, or 0 where the file has none that makes sense."""
+    value = header.get("orientation") if has_field(header, "orientation") else 0
+    return value if 1 <= value <= 8 else 0
+
+
+def texts_of(header: Image, names: Iterable[str]) -> dict[str, str]:
+    """The metadata of these names that the header has as readable text."""
+    texts = {}
+    for name in names:
+        with suppress(pyvips.Error, UnicodeDecodeError):
+            texts[name] = str(header.get(name))
+    return texts
+
+
+def decode(picture: Picture, size: Size, format: Format, limits: MediaLimits) -> Image:
+    """The picture upright, of exactly that size, as 8-bit sRGB or grey, in memory.
+
+    All frames where both the source and the format have them, one below the other; else the
+    first. Formats that can be decoded at a fraction of their size are. Raises TaskFailed if the
+    file is broken or truncated, or if the source or the result would be over a limit.
+    """
+    frames = picture.frames if FORMATS[format].frames else 1
+    check_limits(f"File '{picture.url}'", picture.size, frames, limits)
+    check_limits("The output", size, frames, limits)
+    if picture.kind is GIF and _is_cut_gif(picture.descriptor):
+        raise _not_valid(picture.url)
+    try:
+        return Image.thumbnail_source(
+            _rewound(picture.descriptor),
+            size.width,
+            height=size.height,
+            size="force",
+            option_string=_loader_options(frames),
+            **_colour_options(picture.header),
+        ).copy_memory()
+    except pyvips.Error:
+        raise _not_readable(picture.url, picture.kind) from None
+
+
+def resize(image: Image, size: Size) -> Image:
+    """Each frame resized to exactly that size."""
+    return image.thumbnail_image(size.width, height=size.height, size="force")
+
+
+def finish(image: Image, size: Size, *, rotation: int = 0, poster: bool = False) -> Image:
+    """Each frame turned counter-clockwise, cut from its middle to `size`, marked as a poster."""
+    steps: list[Callable[[Image], Image]] = []
+    if rotation:
+        steps.append(partial(_turn, degrees=rotation))
+    if Size(image.width, image.get_page_height()).turned(rotation) != size:
+        steps.append(partial(_cut, size=size))
+    if poster:
+        steps.append(_mark)
+    return _change_frames(image, steps) if steps else image
+
+
+def save(image: Image, descriptor: Descriptor, format: Format) -> None:
+    """Write the picture, without metadata, to an open and empty file."""
+    if image.hasalpha() and not FORMATS[format].alpha:
+        image = image.flatten(background=255)
+    saver, options = _SAVERS[format]
+    getattr(image, saver)(pyvips.Target.new_to_descriptor(descriptor), keep="none", **options)
+
+
+def _is_cut_gif(descriptor: Descriptor) -> bool:
+    with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as data:
+        return is_cut(data)
+
+
+def _loader_options(frames: int) -> str:
+    """thumbnail_source has an argument `fail_on` too, but ignores it: cut files would pass."""
+    return "[fail_on=error,n=-1]" if frames > 1 else "[fail_on=error]"
+
+
+def _colour_options(header: Image) -> dict[str, str]:
+    """Only where a profile says so: a picture without one is sRGB already, converting it costs."""
+    is_converted = has_field(header, "icc-profile-data") or header.interpretation == "cmyk"
+    return {"output_profile": "srgb"} if is_converted else {}
+
+
+def _change_frames(image: Image, steps: list[Callable[[Image], Image]]) -> Image:
+    page_height = image.get_page_height()
+    frames = []
+    for top in range(0, image.height, page_height):
+        frame = image.crop(0, top, image.width, page_height)
+        for step in steps:
+            frame = step(frame)
+        frames.append(frame)
+    joined = Image.arrayjoin(frames, across=1).copy()
+    joined.set_type(pyvips.GValue.gint_type, "page-height", frames[0].height)
+    return joined
+
+
+def _turn(frame: Image, *, degrees: int) -> Image:
+    return frame.rot(_CLOCKWISE_ANGLES[degrees])
+
+
+def _cut(frame: Image, *, size: Size) -> Image:
+    left = (frame.width - size.width) // 2
+    top = (frame.height - size.height) // 2
+    return frame.crop(left, top, size.width, size.height)
+
+
+def _mark(frame: Image) -> Image:
+    """A play icon in the centre: a white triangle in a dark translucent disc."""
+    side = max(1, round(min(frame.width, frame.height) * 0.36))
+    left, top = (frame.width - side) // 2, (frame.height - side) // 2
+    marked = frame.colourspace("srgb").composite2(_play_icon(side), "over", x=left, y=top)
+    return (marked if frame.hasalpha() else marked.extract_band(0, n=3)).cast("uchar")
+
+
+def _play_icon(side: int) -> Image:
+    """Drawn from the distance of each pixel to the shapes' edges, which makes them smooth."""
+    grid = Image.xyz(side, side) - (side - 1) / 2
+    across, down = grid[0], grid[1]
+    radius = side / 2
+    disc = _inside(radius - (across**2 + down**2) ** 0.5)
+    corners = radius * 0.52
+    left = _inside(across + corners / 2)
+    right = _inside(corners / 2 - across / 2 - down.abs() * 3**0.5 / 2)
+    white = left * right * 0.95
+    alpha = white + disc * 0.5 * (1 - white)
+    grey = white / alpha * 255
+    return grey.bandjoin([grey, grey, alpha * 255]).cast("uchar").copy(interpretation="srgb")
+
+
+def _inside(distance: Image) -> Image:
+    """How much of a pixel, 0 to 1, lies inside an edge that is `distance` pixels away."""
+    return (distance + 0.5).clamp(min=0, max=1)
+
+
+def _rewound(descriptor: Descriptor) -> Any:
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return pyvips.Source.new_from_descriptor(descriptor)
+
+
+def _not_readable(url: str, kind: Kind) -> TaskFailed:
+    if kind is HEIF:
+        return TaskFailed(f"File '{url}' is a HEIF picture that cannot be read, send it as JPEG")
+    return _not_valid(url)
+
+
+def _not_valid(url: str) -> TaskFailed:
+    return TaskFailed(f"File '{url}' is not a valid image file")
