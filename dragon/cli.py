@@ -95,9 +95,7 @@ def serve(
 @cli.command()
 @_settings_options
 @click.option("--redis", metavar="URL", help="The Valkey that holds the jobs.")
-@click.option(
-    "--classes", metavar="KIND,…", help=f"What to run of {','.join(KINDS)}."
-)
+@click.option("--classes", metavar="KIND,…", help=f"What to run of {','.join(KINDS)}.")
 @click.option("--slots", type=click.IntRange(1), help="How many jobs of each class at once.")
 def worker(
     config: str | None, data: str | None, redis: str | None, classes: str | None, slots: int | None

@@ -35,8 +35,12 @@ class BadRequest(DragonError):
         self.problems = problems
 
 
-class UnknownKeys(BadRequest):
-    """Some task keys do not exist, or have expired; one problem each."""
+class UnknownKeys(DragonError):
+    """Some task keys do not exist, or have expired."""
+
+    def __init__(self, keys: list[str]) -> None:
+        super().__init__("unknown or expired: " + ", ".join(keys))
+        self.keys = keys
 
 
 class Unauthorized(DragonError):

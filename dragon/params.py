@@ -54,7 +54,8 @@ def _find_problems(
                 problems[field.name] = ["this field is required"]
         elif found := _value_problems(hints[field.name], values[field.name], is_strict=is_strict):
             problems[field.name] = found
-    known = ", ".join(hints)
+    own = [name for name in hints if name not in Params.__struct_fields__]
+    known = ", ".join([*own, *Params.__struct_fields__])
     for name in values.keys() - hints.keys():
         problems[name] = [f"this parameter is unknown, choose among: {known}"]
     return problems

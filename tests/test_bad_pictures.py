@@ -83,13 +83,13 @@ def test_a_heif_picture_of_an_unknown_codec_is_named_so(tmp_path: Path) -> None:
         (
             MediaLimits(max_pixels=9600, max_frames=4),
             {"width": 61, "format": "gif"},
-            "The output has 61x41 pixels in each of 4 frames, "
+            "The resized picture has 61x41 pixels in each of 4 frames, "
             "more than the limit of 9600 (max_pixels)",
         ),
         (
             MediaLimits(max_pixels=9600, max_frames=1),
             {"width": 200},
-            "The output has 200x133 pixels, more than the limit of 9600 (max_pixels)",
+            "The resized picture has 200x133 pixels, more than the limit of 9600 (max_pixels)",
         ),
     ],
 )

@@ -75,7 +75,7 @@ def test_a_size_over_a_limit_is_named() -> None:
     with pytest.raises(TaskFailed) as refused:
         thumbnails(ROCKET, {"fine": {"width": 10}, "poster": {"width": 1000}}, limits=limits)
     assert refused.value.message == (
-        "The output poster has 1000x667 pixels, more than the limit of 273280 (max_pixels)"
+        "The resized picture poster has 1000x667 pixels, more than the limit of 273280 (max_pixels)"
     )
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from dragon.engine.definitions import Definition
 from dragon.engine.watching import Watch, Watches
-from dragon.errors import Problem, UnknownKeys
+from dragon.errors import UnknownKeys
 from dragon.schemas import Events, Job, Record, Status, Update, decode_status, encode, is_key
 from dragon.settings import Account, Settings
 from dragon.store.store import Store, Submission
@@ -156,12 +156,8 @@ class Engine:
 
 
 def _check_keys(unknown: Iterable[str]) -> None:
-    problems = [
-        Problem("tasks", "query", f"task {key[:100]!r} is unknown or has expired")
-        for key in dict.fromkeys(unknown)
-    ]
-    if problems:
-        raise UnknownKeys(problems)
+    if keys := list(dict.fromkeys(unknown)):
+        raise UnknownKeys(keys)
 
 
 def _first_update(definition: Definition, job: Job) -> Update:

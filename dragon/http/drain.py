@@ -9,6 +9,7 @@ from dragon.engine.watching import Watches
 from dragon.errors import Unavailable
 from dragon.http.errors import error_response
 
+STOPPING = "this server is shutting down, ask again soon"
 RESTARTING = "this server is restarting, ask again for the status of your tasks"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -29,7 +30,7 @@ class Drain:
         if request.path.startswith(("/health/", "/metrics")):
             return await handler(request)
         if self.is_on:
-            return error_response(Unavailable("this server is shutting down, ask again soon"))
+            return error_response(Unavailable(STOPPING), request)
         self._active += 1
         self._idle.clear()
         try:

@@ -9,7 +9,9 @@ from dragon.errors import (
     BadRequest,
     DragonError,
     FileNotFound,
+    Location,
     OverLimits,
+    Problem,
     Unauthorized,
     Unavailable,
     UnknownKeys,
@@ -44,7 +46,7 @@ def raw_json_response(body: bytes, status: int = 200, **headers: str) -> web.Res
     )
 
 
-def error_response(error: DragonError) -> web.Response:
+def error_response(error: DragonError, request: web.Request) -> web.Response:
     status = next(
         (status for kind, status in _STATUSES.items() if isinstance(error, kind)),
         HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -54,13 +56,28 @@ def error_response(error: DragonError) -> web.Response:
         headers[hdrs.RETRY_AFTER] = str(error.retry_after_seconds)
     if isinstance(error, Unauthorized):
         headers[hdrs.WWW_AUTHENTICATE] = "Secret, Api-Key"
-    return json_response(error_body(error), status, **headers)
+    return json_response(error_body(error, request), status, **headers)
 
 
-def error_body(error: DragonError) -> dict[str, Any]:
+def error_body(error: DragonError, request: web.Request) -> dict[str, Any]:
     if isinstance(error, BadRequest):
         return {"status": "error", "errors": error.problems}
+    if isinstance(error, UnknownKeys):
+        name, location = _place_of_keys(request)
+        problems = [
+            Problem(name, location, f"task {key[:100]!r} is unknown or has expired")
+            for key in error.keys
+        ]
+        return {"status": "error", "errors": problems}
     return {"status": "error", "message": error.message}
+
+
+def _place_of_keys(request: web.Request) -> tuple[str, Location]:
+    if "key" in request.match_info:
+        return "key", "path"
+    if "task" in request.query:
+        return "task", "query"
+    return "tasks", "body" if request.method == hdrs.METH_POST else "query"
 
 
 def http_error_response(error: web.HTTPException) -> web.Response:

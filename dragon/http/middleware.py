@@ -42,9 +42,9 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except DragonError as error:
-        return error_response(error)
+        return error_response(error, request)
     except web.HTTPException as error:
-        return http_error_response(error)
+        return http_error_response(error, request)
     except Exception:
         log.exception("request_bug", method=request.method, path=request.path)
         return bug_response()

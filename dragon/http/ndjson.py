@@ -41,7 +41,7 @@ class StreamWriter:
             while updates := await watch.changes():
                 await self._write(b"".join(translate(update) + b"\n" for update in updates))
         except DragonError as error:
-            await self._write(encode(error_body(error)) + b"\n")
+            await self._write(encode(error_body(error, self._request)) + b"\n")
         except TimeoutError:
             log.warning("slow_reader_dropped", path=self._request.path)
             self._abort()

@@ -2,23 +2,25 @@
 
 import re
 from collections.abc import Sequence
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address
 from urllib.parse import unquote
 
-import idna
 from msgspec import Struct
+from yarl import URL
 
 from dragon.errors import InvalidSettings
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 # The flags are `ai`: without `a`, letters of other alphabets match the s of https.
-_HOST_PORT_PATH = r"(?P<host>\[[^\]]*\]|[^\[\]:/?#@\\]+)(:(?P<port>[0-9]*))?(?P<path>/[^?#\\]*)?"
-_PAGE = re.compile(rf"(?ai)(?P<scheme>https?)://{_HOST_PORT_PATH}([?#].*)?")
-_ENTRY = re.compile(rf"(?ai)((?P<scheme>https?)://)?(?P<wildcard>\*\.)?{_HOST_PORT_PATH}")
+_HOST = r"(?P<host>\[[^\]]*\]|[^\[\]:/?#@\\]+)"
+_PATH = r"(?P<path>/[^?#\\]*)?"
+_PAGE = re.compile(rf"(?ai)(?P<scheme>https?)://{_HOST}(:(?P<port>[0-9]{{0,5}}))?{_PATH}([?#].*)?")
+_ENTRY = re.compile(
+    rf"(?ai)((?P<scheme>https?)://)?(?P<wildcard>\*\.)?{_HOST}(:(?P<port>[0-9]{{1,5}}))?{_PATH}"
+)
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f]")
 _NAME = re.compile(r"([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}")
-_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
 class ReferrerRules:
@@ -78,11 +80,9 @@ def _parse_rule(entry: str) -> _Rule:
             f"referrers: {entry!r} is not a host; write one such as example.com or "
             "*.example.com, with a scheme, a port or a path if only these are meant"
         )
-    is_wildcard = match["wildcard"] is not None
-    if is_wildcard and _is_ip_address(host):
+    if match["wildcard"] and _is_ip_address(host):
         raise InvalidSettings(f"referrers: {entry!r} is a wildcard, but an IP address has no parts")
-    path = match["path"] or ""
-    if "*" in path:
+    if "*" in (match["path"] or ""):
         raise InvalidSettings(
             f"referrers: {entry!r} has a * in its path; a path covers all below it without one"
         )
@@ -92,16 +92,16 @@ def _parse_rule(entry: str) -> _Rule:
     return _Rule(
         scheme=match["scheme"] and match["scheme"].lower(),
         host=host,
-        is_wildcard=is_wildcard,
+        is_wildcard=match["wildcard"] is not None,
         port=port,
-        folders=_parse_path(path.rstrip("/")),
+        folders=_parse_path((match["path"] or "").rstrip("/")),
     )
 
 
 def _parse_page(url: str) -> _Page | None:
     match = None if _UNPRINTABLE.search(url) else _PAGE.fullmatch(url)
     host = match and _parse_host(match["host"])
-    if match is None or host is None or len(match["port"] or "") > 5:
+    if match is None or host is None:
         return None
     scheme = match["scheme"].lower()
     return _Page(
@@ -117,14 +117,14 @@ def _parse_host(text: str) -> str | None:
     try:
         if text.startswith("["):
             return IPv6Address("" if "%" in text else text[1:-1]).compressed
-        name = text.lower() if text.isascii() else idna.encode(text, uts46=True).decode()
-        name = name.removesuffix(".")
+        name = text if text.isascii() else URL.build(scheme="http", host=text).raw_host or ""
+        name = name.lower().removesuffix(".")
         # Browsers take a host that ends in a number for an IPv4 address.
-        if _NUMBER.fullmatch(name.rpartition(".")[2]):
+        if _is_ip_address(name):
             return str(IPv4Address(name))
-    except (AddressValueError, UnicodeError):
+    except ValueError:
         return None
-    return name if _NAME.fullmatch(name) and len(name) <= 253 else None
+    return name if _NAME.fullmatch(name) else None
 
 
 def _is_ip_address(host: str) -> bool:

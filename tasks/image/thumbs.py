@@ -71,7 +71,7 @@ def render(
     frames = picture.frames if FORMATS[params.format].frames else 1
     for name, layout in zip(params.sizes, layouts, strict=True):
         check_fits(layout.output, params.format)
-        check_limits(f"The output {name}", layout.scaled, frames, limits)
+        check_limits(f"The resized picture {name}", layout.scaled, frames, limits)
     base_size = cover(picture.size, [layout.scaled for layout in layouts])
     base = vips.decode(picture, base_size, params.format, limits)
     for layout, output in zip(layouts, outputs, strict=True):

@@ -1,0 +1,1 @@
+"""Tests of Dragon; they read as sentences."""

@@ -1,0 +1,94 @@
+"""site.*: tasks that end, fail and break when a test says so."""
+
+import asyncio
+import ctypes
+from pathlib import Path
+
+from dragon.task import Context, Params, TaskFailed, TaskInterrupted, task
+
+
+class GateParams(Params, frozen=True, kw_only=True):
+    path: str
+
+
+@task("site.gate", timeout_seconds=60)
+async def gate(params: GateParams, ctx: Context) -> str:
+    """Say that it runs in `<path>.<n>.started`, and end when `<path>` exists."""
+    path = Path(params.path)
+    started = len(list(path.parent.glob(path.name + ".*.started")))
+    path.with_name(f"{path.name}.{started}.started").touch()
+    while not path.exists():
+        await asyncio.sleep(0.02)
+    return path.read_text() or "open"
+
+
+@task("site.heavy_gate", kind="heavy", timeout_seconds=60)
+async def heavy_gate(params: GateParams, ctx: Context) -> str:
+    return await gate(params, ctx)
+
+
+class StepsParams(Params, frozen=True, kw_only=True):
+    steps: int
+
+
+@task("site.steps")
+async def steps(params: StepsParams, ctx: Context) -> int:
+    """Report each step as progress."""
+    for step in range(params.steps):
+        ctx.progress(step)
+        await asyncio.sleep(0.12)
+    return params.steps
+
+
+class NoParams(Params, frozen=True, kw_only=True):
+    pass
+
+
+@task("site.fail")
+async def fail(params: NoParams, ctx: Context) -> str:
+    raise TaskFailed("it cannot be done")
+
+
+@task("site.interrupted")
+async def interrupted(params: NoParams, ctx: Context) -> str:
+    raise TaskInterrupted("the line went dead")
+
+
+@task("site.bug")
+async def bug(params: NoParams, ctx: Context) -> str:
+    raise ZeroDivisionError("a secret detail")
+
+
+@task("site.slow", timeout_seconds=0.5)
+async def slow(params: NoParams, ctx: Context) -> str:
+    await asyncio.Event().wait()
+    return "never"
+
+
+@task("site.crash")
+async def crash(params: NoParams, ctx: Context) -> str:
+    return await ctx.isolated(crash_now)
+
+
+def crash_now() -> str:
+    """Runs in a decoder child."""
+    ctypes.string_at(0)
+    return "alive"
+
+
+class HoldParams(Params, frozen=True, kw_only=True):
+    seconds: float = 60.0
+
+
+@task("site.hold")
+async def hold(params: HoldParams, ctx: Context) -> str:
+    """Keep a decoder child busy."""
+    return await ctx.isolated(hold_now, params.seconds)
+
+
+def hold_now(seconds: float) -> str:
+    """Runs in a decoder child."""
+    import time
+
+    time.sleep(seconds)
+    return "held"

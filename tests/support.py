@@ -1,0 +1,199 @@
+"""What tests use: a real Dragon as processes, a real Valkey, and ways to wait with a deadline."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import psutil
+
+from dragon.store.embedded import EmbeddedValkey
+
+ROOT = Path(__file__).parent.parent
+MEDIA = ROOT / "tests" / "media"
+DEADLINE_SECONDS = 20.0
+
+SECRET = "acme-secret"
+API_KEY = "acme-api-key"
+PAGE = "https://example.com/page.html"
+
+CONFIG = """
+task_packages = ["tasks", "tests.site_tasks"]
+fetch_allow = ["127.0.0.1"]
+lease_seconds = 2.0
+retry_base_seconds = 0.1
+drain_seconds = 1.0
+
+[[accounts]]
+name = "acme"
+secrets = ["acme-secret"]
+[[accounts.api_keys]]
+key = "acme-api-key"
+referrers = ["example.com", "*.example.org"]
+
+[[accounts]]
+name = "other"
+secrets = ["other-secret"]
+
+[[accounts]]
+name = "few"
+secrets = ["few-secret"]
+limits = { queued = 5 }
+
+[[accounts]]
+name = "one"
+secrets = ["one-secret"]
+limits = { running = 1 }
+
+[[accounts]]
+name = "slow"
+secrets = ["slow-secret"]
+limits = { per_minute = 5 }
+"""
+
+T = TypeVar("T")
+
+
+class Dragon:
+    """`dragon run` as a child process: a context manager that leaves no process behind."""
+
+    def __init__(
+        self, data: Path, *arguments: str, config: str | None = CONFIG, **environment: str
+    ) -> None:
+        self.data = data
+        data.mkdir(parents=True, exist_ok=True)
+        self._command = [
+            sys.executable, "-m", "dragon", "run", "--port", "0", "--data", str(data), *arguments
+        ]  # fmt: skip
+        if config is not None:
+            (data / "dragon.toml").write_text(config)
+            self._command += ["--config", str(data / "dragon.toml")]
+        self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+        self.output: list[str] = []
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        self._log = (self.data / "dragon.log").open("ab")
+        self.process = subprocess.Popen(
+            self._command,
+            env=self._environment,
+            cwd=self.data,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        wait_until(lambda: "Ctrl-C ends it." in self.output or self.process.poll() is not None)
+        assert self.process.poll() is None, self.log()
+        self.url = self.output[0].split()[-1]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family = self.family()
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(DEADLINE_SECONDS)
+            finally:
+                for process in family:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        process.kill()
+        self._reader.join(DEADLINE_SECONDS)
+        self._log.close()
+        assert self.process.stdout
+        self.process.stdout.close()
+
+    def log(self) -> str:
+        """All that the processes logged: JSON lines."""
+        return (self.data / "dragon.log").read_text()
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The logged events of one name."""
+        lines = [line for line in self.log().splitlines() if line.startswith("{")]
+        return [event for event in map(json.loads, lines) if event.get("event") == name]
+
+    def family(self) -> list[psutil.Process]:
+        """The supervisor and all below it."""
+        supervisor = psutil.Process(self.process.pid)
+        return [supervisor, *supervisor.children(recursive=True)]
+
+    def find(self, *words: str) -> list[psutil.Process]:
+        """Living processes of the family whose command line has all these words."""
+        return [
+            process
+            for process in self.family()
+            if is_alive(process) and all(word in process.cmdline() for word in words)
+        ]
+
+    def worker(self) -> psutil.Process:
+        return wait_for(lambda: next(iter(self.find("dragon", "worker")), None))
+
+    def server(self) -> psutil.Process:
+        return wait_for(lambda: next(iter(self.find("dragon", "serve")), None))
+
+    def decoders(self) -> list[psutil.Process]:
+        return self.worker().children()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.output.append(line.rstrip("\n"))
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """A zombie is not alive."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@contextlib.contextmanager
+def valkey_server(data: Path, *options: str) -> Iterator[str]:
+    """A Valkey of its own; yields its URL."""
+    valkey = EmbeddedValkey(data)
+    process = subprocess.Popen([*valkey.command(), *options])
+    try:
+        wait_until(Path(valkey.url.removeprefix("unix://")).exists)
+        yield valkey.url
+    finally:
+        process.terminate()
+        process.wait(DEADLINE_SECONDS)
+
+
+def wait_until(condition: Callable[[], object], seconds: float = DEADLINE_SECONDS) -> None:
+    """Return as soon as the condition holds; fail at the deadline."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the deadline passed"
+        time.sleep(0.01)
+
+
+def wait_for(find: Callable[[], T | None], seconds: float = DEADLINE_SECONDS) -> T:
+    """The first value that is not None; fails at the deadline."""
+    found: list[T] = []
+
+    def look() -> bool:
+        value = find()
+        if value is not None:
+            found.append(value)
+        return bool(found)
+
+    wait_until(look, seconds)
+    return found[0]
+
+
+async def eventually(condition: Callable[[], object], seconds: float = DEADLINE_SECONDS) -> None:
+    """The same without holding up the loop."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
