@@ -34,6 +34,9 @@ from dragon.task import Registry
 
 log = structlog.get_logger()
 
+MAX_LINE_BYTES = 32 * 1024
+"""A GET carries a whole task definition in its first line."""
+
 
 async def serve(settings: Settings, listener: socket.socket) -> None:
     """The server process, until SIGTERM or SIGINT, then until it has drained."""
@@ -50,6 +53,7 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
             access_log=None,
             handler_cancellation=True,
             shutdown_timeout=1.0,
+            max_line_size=MAX_LINE_BYTES,
         )
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

@@ -25,7 +25,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command; what goes wrong is told in one line, with exit code 1."""
+    """Run the command; what goes wrong is told in one line, with an exit code."""
     try:
         cli(standalone_mode=False)
     except click.ClickException as error:
@@ -35,7 +35,7 @@ def main() -> None:
         sys.exit(130)
     except DragonError as error:
         click.echo(f"dragon: {error.message}", err=True)
-        sys.exit(1)
+        sys.exit(error.exit_code)
 
 
 def _settings_options(function: F) -> F:

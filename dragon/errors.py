@@ -18,6 +18,8 @@ class Problem(Struct, frozen=True):
 class DragonError(Exception):
     """The root of the tree; `message` may be shown to the client as it is."""
 
+    exit_code = 1
+
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
@@ -25,6 +27,8 @@ class DragonError(Exception):
 
 class InvalidSettings(DragonError):
     """A setting is unknown or has a value that cannot be used; the process does not start."""
+
+    exit_code = 2
 
 
 class BadRequest(DragonError):

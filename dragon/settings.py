@@ -66,11 +66,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_body_bytes: Positive = 4 * 1024 * 1024
     max_body_depth: Positive = 32
     max_tasks_per_request: Positive = 10_000
+    read_timeout_seconds: Seconds = 30.0
     write_timeout_seconds: Seconds = 30.0
     reuse_seconds: Annotated[int, Meta(ge=0)] = 3600
     retention_seconds: Positive = 30 * 86_400
     volatile_seconds: Positive = 7 * 86_400
-    drain_seconds: Seconds = 10.0
+    drain_seconds: Seconds = 5.0
 
     slots: Slots = Slots()
     attempts: Positive = 3

@@ -1,7 +1,6 @@
-"""`dragon run`: Valkey, server and worker as child processes, restarted if they die."""
+"""`dragon run`: everything on one machine, with credentials to try it."""
 
 import asyncio
-import ctypes
 import fcntl
 import http.client
 import os
@@ -9,27 +8,19 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import msgspec
-import structlog
 from msgspec import Struct
 
-from dragon.background import Background
 from dragon.errors import DragonError, InvalidSettings
+from dragon.process import Process
 from dragon.settings import Account, ApiKey, Settings
 from dragon.store.embedded import EmbeddedValkey
 
-log = structlog.get_logger()
-
 START_SECONDS = 60.0
-STOP_SECONDS = 5.0
-HEALTHY_SECONDS = 10.0
-PR_SET_PDEATHSIG = 1
 
 
 class Demo(Struct, frozen=True, kw_only=True):
@@ -44,70 +35,6 @@ class Running(Struct, frozen=True, kw_only=True):
 
     url: str
     secret: str = ""
-
-
-class Process:
-    """A child process that is started again when it dies, later and later if it keeps dying."""
-
-    def __init__(
-        self, name: str, command: Sequence[str], environment: dict[str, str], *pass_fds: int
-    ) -> None:
-        self.name = name
-        self._command = command
-        self._environment = environment
-        self._pass_fds = pass_fds
-        self._child: asyncio.subprocess.Process | None = None
-        self._background = Background()
-
-    async def __aenter__(self) -> Self:
-        await self._start()
-        self._background.start(self._run(), self.name)
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.stop()
-
-    async def stop(self, seconds: float = STOP_SECONDS) -> None:
-        """SIGTERM, and SIGKILL to what has not ended in time."""
-        await self._background.__aexit__(None, None, None)
-        if self._child is None or self._child.returncode is not None:
-            return
-        self._child.terminate()
-        try:
-            async with asyncio.timeout(seconds):
-                await self._child.wait()
-        except TimeoutError:
-            log.warning("process_killed", process=self.name)
-            self._child.kill()
-            await self._child.wait()
-
-    async def _start(self) -> None:
-        # A session of its own, so that Ctrl-C on the terminal reaches the supervisor alone.
-        self._child = await asyncio.create_subprocess_exec(
-            *self._command,
-            env=self._environment,
-            pass_fds=self._pass_fds,
-            start_new_session=True,
-            preexec_fn=_die_with_parent,
-        )
-
-    async def _run(self) -> None:
-        pause_seconds = 0.1
-        while True:
-            began = asyncio.get_running_loop().time()
-            assert self._child is not None  # noqa: S101
-            code = await self._child.wait()
-            log.error("process_died", process=self.name, code=code)
-            if asyncio.get_running_loop().time() - began > HEALTHY_SECONDS:
-                pause_seconds = 0.1
-            await asyncio.sleep(pause_seconds)
-            pause_seconds = min(pause_seconds * 2, 5.0)
-            await self._start()
 
 
 async def supervise(
@@ -135,7 +62,7 @@ async def supervise(
             redis = valkey.url
             await stack.enter_async_context(Process("valkey", valkey.command(), dict(os.environ)))
         environment = _environment(settings, config, redis, demo, url)
-        parts = _parts(environment, listener)
+        parts = _parts(environment, listener, stopped.set)
         for part in parts:
             await stack.enter_async_context(part)
         await _until(stopped, _wait_until_ready(url))
@@ -149,6 +76,8 @@ async def supervise(
         await stopped.wait()
         # Both drain at once: streams of the server end as the worker ends their jobs.
         await asyncio.gather(*(part.stop(settings.drain_seconds + 3) for part in parts))
+    if any(part.is_refused for part in parts):
+        raise InvalidSettings("it was not started, for the reason above")
 
 
 def read_running(data: str) -> Running | None:
@@ -168,7 +97,9 @@ def listen(host: str, port: int) -> socket.socket:
         raise InvalidSettings(f"cannot listen on {host} port {port}: {error.strerror}") from None
 
 
-def _parts(environment: dict[str, str], listener: socket.socket) -> list[Process]:
+def _parts(
+    environment: dict[str, str], listener: socket.socket, on_refused: Callable[[], None]
+) -> list[Process]:
     dragon = [sys.executable, "-m", "dragon"]
     return [
         Process(
@@ -176,8 +107,9 @@ def _parts(environment: dict[str, str], listener: socket.socket) -> list[Process
             [*dragon, "serve", "--fd", str(listener.fileno())],
             environment,
             listener.fileno(),
+            on_refused=on_refused,
         ),
-        Process("worker", [*dragon, "worker"], environment),
+        Process("worker", [*dragon, "worker"], environment, on_refused=on_refused),
     ]
 
 
@@ -284,7 +216,3 @@ def _banner(url: str, demo: Demo | None) -> str:
             "Ctrl-C ends it.",
         ]
     )
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -3,7 +3,9 @@
 import asyncio
 import mimetypes
 import re
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -90,20 +92,11 @@ class RunContext:
             await self._send_progress(self._newest.pop())
             await asyncio.sleep(PROGRESS_SECONDS)
 
-    def _phase(self, name: str) -> "_Phase":
-        return _Phase(self.phases, name)
-
-
-class _Phase:
-    """Adds the time that its block took to `phases`."""
-
-    def __init__(self, phases: dict[str, float], name: str) -> None:
-        self._phases = phases
-        self._name = name
-
-    def __enter__(self) -> None:
-        self._began = asyncio.get_running_loop().time()
-
-    def __exit__(self, *_: object) -> None:
-        took = asyncio.get_running_loop().time() - self._began
-        self._phases[self._name] = self._phases.get(self._name, 0.0) + took
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        """Add the time that the block takes to `phases`."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.phases[name] = self.phases.get(name, 0.0) + time.perf_counter() - began

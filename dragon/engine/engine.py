@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
 import msgspec
+import structlog
 
 from dragon.engine.definitions import Definition
 from dragon.engine.watching import Watch, Watches
@@ -13,6 +14,8 @@ from dragon.schemas import Events, Job, Record, Status, Update, decode_status, e
 from dragon.settings import Account, Settings
 from dragon.store.store import Store, Submission
 from dragon.task import Registry
+
+log = structlog.get_logger()
 
 
 class Engine:
@@ -53,7 +56,7 @@ class Engine:
 
     async def submit(self, submission: Submission) -> Sequence[Update]:
         """Queue the jobs; their first statuses. Raises OverLimits, and then nothing is queued."""
-        await self._store.submit(submission)
+        await self._submit(submission)
         return submission.updates
 
     async def run(self, submission: Submission) -> list[Update]:
@@ -108,7 +111,7 @@ class Engine:
     async def run_reusable(self, submission: Submission) -> Record:
         """The record of the one job, or of an identical one that ran or runs, once it has ended."""
         async with self._watching([submission.jobs[0].key]) as watch:
-            reused = await self._store.submit(submission)
+            reused = await self._submit(submission)
             if reused is None and not submission.updates[0].is_final:
                 await watch.ends()
         if reused and reused.update.is_final:
@@ -125,6 +128,19 @@ class Engine:
         age_seconds = self._store.clock.age(completed) if completed else 0.0
         reuse_seconds = max(0, int(self._settings.reuse_seconds - age_seconds))
         return min(reuse_seconds, self.seconds_left(record))
+
+    async def _submit(self, submission: Submission) -> Record | None:
+        reused = await self._store.submit(submission)
+        if reused is None:
+            for job, update in zip(submission.jobs, submission.updates, strict=True):
+                log.info(
+                    "job_created",
+                    key=job.key,
+                    task=job.task,
+                    account=job.account,
+                    status=update.state,
+                )
+        return reused
 
     @asynccontextmanager
     async def _watching(self, keys: Sequence[str]) -> AsyncIterator[Watch]:

@@ -109,6 +109,7 @@ class Worker:
 
     async def _run(self, run: Run) -> None:
         job = run.claim.job
+        log.info("job_started", key=job.key, task=job.task, attempt=run.claim.attempt)
         waited_seconds = self._store.clock.age(job.queued)
         began = asyncio.get_running_loop().time()
         try:
@@ -125,6 +126,9 @@ class Worker:
                 queued_seconds=round(waited_seconds, 4),
                 seconds=round(took_seconds, 4),
             )
+        except Exception:
+            # Its lease is renewed no longer, so the job is run again elsewhere.
+            log.exception("run_died", key=job.key)
         finally:
             self._used[job.kind] -= 1
             self._runs.pop(run.claim, None)

@@ -1,5 +1,6 @@
 """Reads request bodies as JSON objects and refuses, in words, whatever is not one."""
 
+import asyncio
 import json
 from typing import Any, NoReturn
 
@@ -21,7 +22,10 @@ async def read_body(request: web.Request, settings: Settings) -> dict[str, Any]:
     Raises BadRequest naming `body`.
     """
     try:
-        text = await request.read()
+        async with asyncio.timeout(settings.read_timeout_seconds):
+            text = await request.read()
+    except TimeoutError:
+        _refuse(f"the body took longer than {settings.read_timeout_seconds:g} seconds to come")
     except web.HTTPRequestEntityTooLarge:
         _refuse(f"the body is larger than {settings.max_body_bytes} bytes (max_body_bytes)")
     except web.RequestPayloadError:

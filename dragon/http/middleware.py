@@ -44,7 +44,7 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     except DragonError as error:
         return error_response(error, request)
     except web.HTTPException as error:
-        return http_error_response(error, request)
+        return http_error_response(error)
     except Exception:
         log.exception("request_bug", method=request.method, path=request.path)
         return bug_response()

@@ -1,0 +1,102 @@
+"""A child process that is kept running and never outlives its parent."""
+
+import asyncio
+import ctypes
+import signal
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from dragon.background import Background
+from dragon.errors import InvalidSettings
+
+log = structlog.get_logger()
+
+STOP_SECONDS = 5.0
+HEALTHY_SECONDS = 10.0
+REFUSED = InvalidSettings.exit_code
+PR_SET_PDEATHSIG = 1
+
+
+class Process:
+    """A child process that is started again when it dies, later and later if it keeps dying.
+
+    One that ends with REFUSED said why itself: starting it again would be in vain.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: dict[str, str],
+        *pass_fds: int,
+        on_refused: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.name = name
+        self.is_refused = False
+        self._on_refused = on_refused
+        self._command = command
+        self._environment = environment
+        self._pass_fds = pass_fds
+        self._child: asyncio.subprocess.Process | None = None
+        self._background = Background()
+
+    async def __aenter__(self) -> Self:
+        await self._start()
+        self._background.start(self._run(), self.name)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    async def stop(self, seconds: float = STOP_SECONDS) -> None:
+        """SIGTERM, and SIGKILL to what has not ended in time."""
+        await self._background.__aexit__(None, None, None)
+        if self._child is None or self._child.returncode is not None:
+            return
+        self._child.terminate()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._child.wait()
+        except TimeoutError:
+            log.warning("process_killed", process=self.name)
+            self._child.kill()
+            await self._child.wait()
+
+    async def _start(self) -> None:
+        # A session of its own, so that Ctrl-C on the terminal reaches the supervisor alone.
+        self._child = await asyncio.create_subprocess_exec(
+            *self._command,
+            env=self._environment,
+            pass_fds=self._pass_fds,
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
+        )
+
+    async def _run(self) -> None:
+        pause_seconds = 0.1
+        while True:
+            began = asyncio.get_running_loop().time()
+            assert self._child is not None  # noqa: S101
+            code = await self._child.wait()
+            if code == REFUSED:
+                self.is_refused = True
+                self._on_refused()
+                return
+            log.error("process_died", process=self.name, code=code)
+            if asyncio.get_running_loop().time() - began > HEALTHY_SECONDS:
+                pause_seconds = 0.1
+            await asyncio.sleep(pause_seconds)
+            pause_seconds = min(pause_seconds * 2, 5.0)
+            await self._start()
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
