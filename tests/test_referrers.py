@@ -111,6 +111,7 @@ def test_a_listed_page_is_allowed(entry: str, referer: str) -> None:
         ("example.com", "https://example.com:x/"),
         ("example.com", "https://example.com:٤٤٣/"),
         ("example.com", "https://example.com:443:443/"),
+        ("example.com", "https://example.com:65536/"),
         ("example.com", "https://example.com:" + "9" * 5000 + "/"),
         ("example.com", "https://[example.com]/"),
         ("example.com", "ftp://example.com/"),

@@ -60,14 +60,14 @@ class RunContext:
     async def fetch(self, url: str) -> Source:
         self._files += 1
         with self._phase("fetch"):
-            return await self._downloads.fetch(url, self._directory / f"source{self._files}")
+            return await self._downloads.fetch(url, self._path(f"source{self._files}"))
 
     def output(self, name: str, content_type: str) -> File:
         if not _NAME.match(name):
             raise ValueError(f"{name!r} is no name of an output: letters, digits, _ and - only")
         extension = _EXTENSIONS.get(content_type) or mimetypes.guess_extension(content_type) or ""
         filename = name + extension
-        path = self._directory / f"output-{filename}"
+        path = self._path(f"output-{filename}")
         return File(name=name, filename=filename, content_type=content_type, path=path)
 
     def progress(self, value: Any) -> None:
@@ -85,6 +85,11 @@ class RunContext:
         if self._sender:
             self._sender.cancel()
             await asyncio.gather(self._sender, return_exceptions=True)
+
+    def _path(self, name: str) -> Path:
+        """In the run's directory, which is made when something is to lie in it."""
+        self._directory.mkdir(mode=0o700, exist_ok=True)
+        return self._directory / name
 
     async def _send_newest(self) -> None:
         """Ten times a second at most, and what came between is left out."""

@@ -63,7 +63,8 @@ class Run:
             outcome = await self._attempt()
             await self._write(outcome)
         finally:
-            await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
+            if self._directory.exists():
+                await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
         return outcome
 
     async def hand_back(self) -> None:
@@ -76,7 +77,6 @@ class Run:
     async def _attempt(self) -> Outcome:
         try:
             task, params = self._decode()
-            await asyncio.to_thread(self._directory.mkdir)
             result = await self._call(task, params)
             return await self._keep(result)
         except TaskFailed as error:

@@ -104,12 +104,10 @@ def _parse_page(url: str) -> _Page | None:
     if match is None or host is None:
         return None
     scheme = match["scheme"].lower()
-    return _Page(
-        scheme=scheme,
-        host=host,
-        port=int(match["port"] or _DEFAULT_PORTS[scheme]),
-        folders=_parse_path(match["path"] or ""),
-    )
+    port = int(match["port"] or _DEFAULT_PORTS[scheme])
+    if port > 65_535:
+        return None
+    return _Page(scheme=scheme, host=host, port=port, folders=_parse_path(match["path"] or ""))
 
 
 def _parse_host(text: str) -> str | None:

@@ -37,15 +37,15 @@ class Decoders:
         self._children: set[Child] = set()
         self._idle: deque[Child] = deque()
         self._waiters: deque[asyncio.Future[Child]] = deque()
-        self._keepers = asyncio.TaskGroup()
+        self._tasks = asyncio.TaskGroup()
         self._seats: list[asyncio.Task[None]] = []
         self._closed = False
 
     async def __aenter__(self) -> Self:
-        await self._keepers.__aenter__()
+        await self._tasks.__aenter__()
         count = self._settings.count or len(os.sched_getaffinity(0))
         tried = [asyncio.Event() for _ in range(count)]
-        self._seats = [self._keepers.create_task(self._keep(event)) for event in tried]
+        self._seats = [self._tasks.create_task(self._keep(event)) for event in tried]
         try:
             for event in tried:
                 await event.wait()
@@ -68,8 +68,7 @@ class Decoders:
                 waiter.set_exception(TaskInterrupted(STOPPING))
         for child in self._children:
             child.kill()
-        await asyncio.gather(*(child.end() for child in self._children))
-        await self._keepers.__aexit__(None, None, None)
+        await self._tasks.__aexit__(None, None, None)
 
     @property
     def pids(self) -> set[int]:
@@ -141,7 +140,7 @@ class Decoders:
         while True:
             await asyncio.sleep(_pause_seconds(failures))
             try:
-                child = await Child.start(self._settings, self._log)
+                child = await Child.start(self._settings, self._log, self._tasks)
             except NotStarted as error:
                 failures += 1
                 self._log.warning("decoder not started", reason=str(error), failures=failures)
@@ -150,7 +149,7 @@ class Decoders:
             self._admit(child)
             tried.set()
             if worn is not None:
-                self._keepers.create_task(self._dismiss(worn))
+                self._tasks.create_task(self._dismiss(worn))
             await child.spent.wait()
             failures = 0 if child.served else failures + 1
             worn = child

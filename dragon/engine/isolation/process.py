@@ -5,8 +5,8 @@ import os
 import signal
 import socket
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
-from contextlib import suppress
+from asyncio.subprocess import DEVNULL, STDOUT, Process
+from contextlib import ExitStack, suppress
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -54,10 +54,15 @@ class NotDelivered(Exception):
 
 
 class Child:
-    """A running child; made by `start`, gone for certain after `end`."""
+    """A running child; made by `start`, gone for certain after `gone`."""
 
     def __init__(
-        self, process: Process, connection: socket.socket, settings: DecoderSettings, log: Log
+        self,
+        process: Process,
+        connection: socket.socket,
+        output: int,
+        settings: DecoderSettings,
+        log: Log,
     ) -> None:
         self.pid = process.pid
         self.served = 0
@@ -69,31 +74,32 @@ class Child:
         self._connection = connection
         self._settings = settings
         self._log = log
+        self._output = output
+        self._output_left = MAX_LOGGED_BYTES
         self._killed = False
+        self._gone = asyncio.Event()
         self._answer: asyncio.Future[bytes] | None = None
-        asyncio.get_running_loop().add_reader(connection.fileno(), self._on_readable)
-        self._watching = asyncio.create_task(self._watch())
 
     @classmethod
-    async def start(cls, settings: DecoderSettings, log: Log) -> "Child":
-        """A child that is ready for calls. Raises NotStarted."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            for end in (ours, theirs):
-                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * messages.MAX_MESSAGE_BYTES)
-            ours.setblocking(False)
+    async def start(cls, settings: DecoderSettings, log: Log, tasks: asyncio.TaskGroup) -> "Child":
+        """A child that is ready for calls; one of `tasks` sees it to its end. Raises NotStarted."""
+        with ExitStack() as ours, ExitStack() as theirs:
+            connection, child_connection = _connection()
+            ours.callback(connection.close)
+            theirs.callback(child_connection.close)
+            output, child_output = _pipe()
+            ours.callback(os.close, output)
+            theirs.callback(os.close, child_output)
             try:
-                process = await _spawn(theirs.fileno(), settings)
-            except BaseException as error:
-                ours.close()
-                if isinstance(error, OSError):
-                    raise NotStarted(f"{sys.executable}: {error.strerror}") from error
-                raise
-        child = cls(process, ours, settings, log)
+                process = await _spawn(child_connection.fileno(), child_output, settings)
+            except OSError as error:
+                raise NotStarted(f"{sys.executable}: {error.strerror}") from error
+            child = cls(process, connection, output, settings, log)
+            tasks.create_task(child._watch(ours.pop_all()))
         try:
             await child._become_ready()
         except BaseException:
-            await child.end()
+            child.kill()
             raise
         return child
 
@@ -134,15 +140,9 @@ class Child:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 
-    async def end(self) -> None:
-        """Kill the child and wait until it is gone."""
-        self.kill()
-        await self.gone()
-
     async def gone(self) -> None:
-        """Wait until the child is gone; being cancelled meanwhile does it no harm."""
-        await asyncio.wait([self._watching])
-        self._watching.result()
+        """Wait until the child is dead and all that belonged to it is closed."""
+        await self._gone.wait()
 
     async def _become_ready(self) -> None:
         start = Start(
@@ -209,36 +209,57 @@ class Child:
         name = signal.Signals(-code).name if code < 0 else f"exit status {code}"
         return TaskFailed(f"the file crashed its decoder ({name})")
 
-    async def _watch(self) -> None:
-        output = asyncio.create_task(self._log_output())
-        code = await self._process.wait()
+    async def _watch(self, resources: ExitStack) -> None:
+        loop = asyncio.get_running_loop()
+        with resources:
+            loop.add_reader(self._connection.fileno(), self._on_readable)
+            loop.add_reader(self._output, self._on_output)
+            code = await self._process.wait()
+            loop.remove_reader(self._connection.fileno())
+            self._on_output()
+            loop.remove_reader(self._output)
         if not self._killed:
             self._log.warning("decoder died", pid=self.pid, code=code, served=self.served)
-        self.kill()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(output, EXIT_SECONDS)
-        asyncio.get_running_loop().remove_reader(self._connection.fileno())
-        self._connection.close()
+        self.kill()  # what it may have started
+        self._gone.set()
         self.spent.set()
 
-    async def _log_output(self) -> None:
-        assert self._process.stdout is not None  # noqa: S101
-        left = MAX_LOGGED_BYTES
-        while written := await self._process.stdout.read(16 * 1024):
-            if left > 0:
-                text = written[:left].decode("utf-8", "replace")
-                self._log.warning("decoder wrote", pid=self.pid, text=text)
-            left -= len(written)
+    def _on_output(self) -> None:
+        try:
+            written = os.read(self._output, 16 * 1024)
+        except BlockingIOError:
+            return
+        if not written:
+            asyncio.get_running_loop().remove_reader(self._output)
+        elif self._output_left > 0:
+            text = written[: self._output_left].decode("utf-8", "replace")
+            self._log.warning("decoder wrote", pid=self.pid, text=text)
+        self._output_left -= len(written)
 
 
-async def _spawn(connection: int, settings: DecoderSettings) -> Process:
+def _connection() -> tuple[socket.socket, socket.socket]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for end in (ours, theirs):
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * messages.MAX_MESSAGE_BYTES)
+    ours.setblocking(False)
+    return ours, theirs
+
+
+def _pipe() -> tuple[int, int]:
+    """A pipe of our own: with one of asyncio's, a child is not seen to end while it is open."""
+    ours, theirs = os.pipe()
+    os.set_blocking(ours, False)
+    return ours, theirs
+
+
+async def _spawn(connection: int, output: int, settings: DecoderSettings) -> Process:
     """Start the child in a session of its own: its group can be killed from the first moment."""
     return await asyncio.create_subprocess_exec(
         sys.executable,
         *("-s", "-P", "-X", "faulthandler"),
         *("-m", "dragon.engine.isolation.child", str(connection)),
         stdin=DEVNULL,
-        stdout=PIPE,
+        stdout=output,
         stderr=STDOUT,
         pass_fds=(connection,),
         start_new_session=True,
