@@ -1,6 +1,7 @@
 # Everything runs from .venv, which is made from PyPI wheels: no root, no compiler, no system package.
 PYTHON ?= python3
 BIN := .venv/bin
+PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help run test bench check docs clean
@@ -10,11 +11,11 @@ help:  ## list these targets
 
 .venv/run.stamp: setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --editable .
+	$(PIP_INSTALL) --editable .
 	@touch $@
 
 .venv/test.stamp: .venv/run.stamp
-	$(BIN)/pip install --quiet --editable '.[test]'
+	$(PIP_INSTALL) --editable '.[test]'
 	@touch $@
 
 run: .venv/run.stamp  ## set up .venv, then serve on http://127.0.0.1:8080 (ARGS="--port 0" for more)

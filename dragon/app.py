@@ -118,7 +118,7 @@ def build_web(settings: Settings, store: Store, engine: Engine, drain: Drain) ->
             *Pages().routes(),
             *Operations(store, engine, drain).routes(),
             *DragonV1(settings, Accounts(settings), engine).routes(),
-            web.get("/files/{key}/{filename}", FilesHandler(engine, Outputs(settings.data))),
+            web.get("/files/{key}/{filename}", FilesHandler(engine, Outputs(settings.data)).serve),
         ]
     )
     return app

@@ -11,6 +11,8 @@ import structlog
 
 log = structlog.get_logger()
 
+CANCEL_SECONDS = 1.0
+
 
 class Background:
     """Owns side tasks for the time of its context; one that fails stops the whole process.
@@ -30,9 +32,11 @@ class Background:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        # Again and again, for a library may lose a cancellation that comes just as it fails.
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks, timeout=CANCEL_SECONDS)
 
     def start(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(coroutine, name=name)

@@ -19,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__)
+@click.version_option(__version__, prog_name="dragon")
 def cli() -> None:
     """Dragon, a self-hosted media task server."""
 
@@ -27,7 +27,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command; what goes wrong is told in one line, with an exit code."""
     try:
-        cli(standalone_mode=False)
+        cli(prog_name="dragon", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -62,6 +62,11 @@ def _address_options(function: F) -> F:
     ):
         function = option(function)
     return function
+
+
+def _server_option(function: F) -> F:
+    words = "The server, also DRAGON_URL; the one that runs here if not given."
+    return click.option("--url", envvar="DRAGON_URL", metavar="URL", help=words)(function)
 
 
 @cli.command()
@@ -113,8 +118,13 @@ def worker(
 @click.argument("parameters", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--wait", "mode", flag_value="wait", help="Wait for the end, with a progress bar.")
 @click.option("--stream", "mode", flag_value="stream", help="Print each status as it comes.")
-@click.option("--url", envvar="DRAGON_URL", help="The server; the one that runs here if not given.")
-@click.option("--secret", envvar="DRAGON_SECRET", help="Better given as DRAGON_SECRET.")
+@_server_option
+@click.option(
+    "--secret",
+    envvar="DRAGON_SECRET",
+    metavar="SECRET",
+    help="Better given as DRAGON_SECRET: other users of this machine see command lines.",
+)
 @click.option("--data", metavar="DIR", help="The data directory of the Dragon that runs here.")
 def create(
     task: str,
@@ -124,9 +134,12 @@ def create(
     secret: str | None,
     data: str | None,
 ) -> None:
-    """Create a task: dragon create image.thumb url=https://… width=200 --wait
+    """Create a task.
 
-    A value that is JSON is taken as such, so width=200 is a number; any other is text.
+    For example: dragon create image.thumb url=https://… width=200 --wait
+
+    A value that is JSON is taken as such, so width=200 is a number; any other is text. With
+    --wait or --stream, a task that fails ends the command with exit code 1.
     """
     from dragon.client import Client
 
@@ -137,7 +150,7 @@ def create(
 
 @cli.command()
 @click.argument("keys", nargs=-1, required=True, metavar="KEY...")
-@click.option("--url", envvar="DRAGON_URL", help="The server; the one that runs here if not given.")
+@_server_option
 @click.option("--data", metavar="DIR", help="The data directory of the Dragon that runs here.")
 def status(keys: tuple[str, ...], url: str | None, data: str | None) -> None:
     """Print the status of tasks."""

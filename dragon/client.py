@@ -4,8 +4,9 @@ import http.client
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import Any, Self
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 import click
 from rich.console import Console
@@ -14,24 +15,28 @@ from rich.progress import Progress
 from dragon.errors import DragonError, InvalidSettings
 from dragon.supervisor import read_running
 
+CONNECT_SECONDS = 10.0
+
 
 class Client:
     """Talks to one server; prints statuses as JSON lines and exits with 1 if a task failed."""
 
     def __init__(self, url: str, secret: str) -> None:
-        self._url = urlsplit(url)
+        self._url = _parse_url(url)
         self._secret = secret
 
     @classmethod
     def find(cls, url: str | None, secret: str | None, data: str) -> Self:
         """The server at `url`, or the one that runs here with this data directory."""
+        if url:
+            return cls(url, secret or "")
         running = read_running(data)
-        if url is None and running is None:
-            raise InvalidSettings("which server? none runs here; give --url or DRAGON_URL")
-        return cls(
-            url or (running.url if running else ""),
-            secret or (running.secret if running else ""),
-        )
+        if running is None:
+            raise InvalidSettings(
+                f"which server? none runs with the data directory {data}; "
+                "give --data, or --url or DRAGON_URL"
+            )
+        return cls(running.url, secret or running.secret)
 
     def create(self, definition: dict[str, Any], mode: str) -> None:
         body = {"tasks": [definition]}
@@ -52,26 +57,52 @@ class Client:
             yield from line if isinstance(line, list) else [line]
 
     def _lines(self, method: str, path: str, body: Any = None) -> Iterator[Any]:
-        connect = (
-            http.client.HTTPSConnection
-            if self._url.scheme == "https"
-            else http.client.HTTPConnection
-        )
-        connection = connect(self._url.netloc)
         try:
-            headers = {"Authorization": f"Secret {self._secret}"} if self._secret else {}
-            connection.request(
-                method, self._url.path + path, json.dumps(body) if body else None, headers
-            )
-            answer = connection.getresponse()
-            if answer.status != http.client.OK:
-                raise DragonError(f"the server answered {answer.status}: {answer.read().decode()}")
-            for line in answer:
-                yield json.loads(line)
-        except (OSError, http.client.HTTPException) as error:
-            raise DragonError(f"cannot reach {self._url.geturl()}: {error}") from None
-        finally:
-            connection.close()
+            with closing(self._connect()) as connection:
+                headers = {"Authorization": f"Secret {self._secret}"} if self._secret else {}
+                text = json.dumps(body) if body else None
+                connection.request(method, self._url.path.rstrip("/") + path, text, headers)
+                answer = connection.getresponse()
+                if answer.status != http.client.OK:
+                    raise DragonError(_refusal(answer.status, answer.read()))
+                for line in answer:
+                    yield json.loads(line)
+        except OSError as error:
+            words = error.strerror or str(error)
+            raise DragonError(f"cannot reach {self._url.geturl()}: {words}") from None
+        except http.client.HTTPException:
+            raise DragonError(f"the connection to {self._url.geturl()} broke") from None
+        except json.JSONDecodeError:
+            raise DragonError(f"{self._url.geturl()} does not answer in JSON") from None
+
+    def _connect(self) -> http.client.HTTPConnection:
+        is_secure = self._url.scheme == "https"
+        connect = http.client.HTTPSConnection if is_secure else http.client.HTTPConnection
+        connection = connect(self._url.netloc, timeout=CONNECT_SECONDS)
+        connection.connect()
+        # From now on it may take as long as the task.
+        connection.sock.settimeout(None)
+        return connection
+
+
+def _parse_url(text: str) -> SplitResult:
+    try:
+        url = urlsplit(text)
+        if url.scheme in ("http", "https") and url.hostname and url.port != 0 and url.query == "":
+            return url
+    except ValueError:
+        pass
+    raise InvalidSettings(f"--url: {text!r} is not a URL such as http://127.0.0.1:8080")
+
+
+def _refusal(status: int, body: bytes) -> str:
+    """The words of an answer in one of the documented error forms."""
+    try:
+        answer = json.loads(body)
+        problems = [problem["description"] for problem in answer.get("errors", ())]
+        return "; ".join(problems) or answer["message"]
+    except (ValueError, AttributeError, KeyError, TypeError):
+        return f"the server answered {status}, and not as Dragon does"
 
 
 def _print_all(statuses: Iterator[dict[str, Any]]) -> dict[str, Any] | None:
@@ -84,7 +115,8 @@ def _print_all(statuses: Iterator[dict[str, Any]]) -> dict[str, Any] | None:
 def _show_progress(statuses: Iterator[dict[str, Any]]) -> dict[str, Any] | None:
     """A bar on standard error: it moves with numeric progress, and pulses otherwise."""
     last = None
-    with Progress(console=Console(file=sys.stderr), transient=True) as progress:
+    console = Console(file=sys.stderr)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("queued", total=None)
         for last in statuses:
             done = last.get("progress")

@@ -11,6 +11,9 @@ from dragon.task import Params, TaskType
 
 Problems = dict[str, list[str]]
 
+_MAX_BRACKETS = 500
+"""Nothing nests deeper than it has brackets, and a thousand levels exhaust the stack."""
+
 _BOOLEANS = {"yes": True, "no": False, "true": True, "false": False, "1": True, "0": False}
 
 
@@ -31,6 +34,16 @@ def read_query_params(
 def parse_boolean(text: str) -> bool | None:
     """The boolean that a query string's text means, or None."""
     return _BOOLEANS.get(text.lower())
+
+
+def json_or_text(text: str) -> Any:
+    """JSON where a query string's text is JSON, else the text itself."""
+    if text.count("[") + text.count("{") > _MAX_BRACKETS:
+        return text
+    try:
+        return msgspec.json.decode(text)
+    except ValueError:
+        return text
 
 
 def _convert(
@@ -54,8 +67,8 @@ def _find_problems(
                 problems[field.name] = ["this field is required"]
         elif found := _value_problems(hints[field.name], values[field.name], is_strict=is_strict):
             problems[field.name] = found
-    own = [name for name in hints if name not in Params.__struct_fields__]
-    known = ", ".join([*own, *Params.__struct_fields__])
+    # A task's own parameters first, then those that every task takes.
+    known = ", ".join(sorted(hints, key=lambda name: name in Params.__struct_fields__))
     for name in values.keys() - hints.keys():
         problems[name] = [f"this parameter is unknown, choose among: {known}"]
     return problems
@@ -127,7 +140,7 @@ def _base(hint: Any) -> Any:
 def _from_texts(hint: Any, texts: list[str]) -> Any:
     base = _base(hint)
     if get_origin(base) in (list, tuple):
-        return _json_or_text(texts[0]) if texts[0].startswith("[") and len(texts) == 1 else texts
+        return json_or_text(texts[0]) if texts[0].startswith("[") and len(texts) == 1 else texts
     if len(texts) > 1:
         return texts
     if base is bool:
@@ -137,11 +150,4 @@ def _from_texts(hint: Any, texts: list[str]) -> Any:
         return next((value for value in literals if str(value) == texts[0]), texts[0])
     if base is str:
         return texts[0]
-    return _json_or_text(texts[0]) if texts[0].startswith("{") else texts[0]
-
-
-def _json_or_text(text: str) -> Any:
-    try:
-        return msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return text
+    return json_or_text(texts[0]) if texts[0].startswith("{") else texts[0]

@@ -1,6 +1,7 @@
 """Every setting of the system: default, TOML file, environment, validated once."""
 
 import os
+import re
 import tomllib
 import types
 from collections.abc import Mapping
@@ -101,6 +102,10 @@ CLIENT_VARIABLES = ("DRAGON_CONFIG", "DRAGON_URL", "DRAGON_SECRET", "DRAGON_API_
 """Variables that the command line reads for itself; they are no settings."""
 
 
+# Not every bracket begins JSON: [fd00::7]:9000 is an address.
+_JSON_LIST = re.compile(r'\s*\[\s*(["{]|[\d\s,]*\]\s*\Z)')
+
+
 def load_settings(
     config: str | None, environment: Mapping[str, str] = os.environ, **overrides: Any
 ) -> Settings:
@@ -153,7 +158,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 def _parse(text: str, type_: Any) -> Any:
     """Text as a value of `type_`: plain for scalars, commas or JSON for lists, JSON for tables."""
     inner = _unwrap(type_)
-    if get_origin(inner) is tuple and not text.lstrip().startswith("["):
+    if get_origin(inner) is tuple and not _JSON_LIST.match(text):
         parts = [part.strip() for part in text.split(",") if part.strip()]
         return msgspec.convert(parts, type_, strict=False)
     if get_origin(inner) is tuple or (isinstance(inner, type) and issubclass(inner, Struct)):
@@ -168,13 +173,14 @@ def _unwrap(type_: Any) -> Any:
 
 
 def _check_accounts(accounts: tuple[Account, ...]) -> None:
-    names = [account.name for account in accounts]
-    credentials = [
-        credential
-        for account in accounts
-        for credential in (*account.secrets, *(api_key.key for api_key in account.api_keys))
-    ]
-    if len(set(names)) != len(names):
-        raise InvalidSettings("accounts: two accounts have the same name")
-    if len(set(credentials)) != len(credentials):
-        raise InvalidSettings("accounts: a secret or api key is given twice")
+    names: set[str] = set()
+    credentials: set[str] = set()
+    for account in accounts:
+        if account.name in names:
+            raise InvalidSettings(f"accounts: two accounts have the name {account.name!r}")
+        names.add(account.name)
+        for credential in (*account.secrets, *(api_key.key for api_key in account.api_keys)):
+            if credential in credentials:
+                words = f"accounts: a secret or api key of {account.name!r} is given twice"
+                raise InvalidSettings(words)
+            credentials.add(credential)

@@ -59,6 +59,7 @@ async def supervise(
         redis = settings.redis
         if not redis:
             valkey = EmbeddedValkey(data)
+            stack.callback(valkey.close)
             redis = valkey.url
             await stack.enter_async_context(Process("valkey", valkey.command(), dict(os.environ)))
         environment = _environment(settings, config, redis, demo, url)
@@ -67,10 +68,7 @@ async def supervise(
             await stack.enter_async_context(part)
         await _until(stopped, _wait_until_ready(url))
         if not stopped.is_set():
-            running.write_bytes(
-                msgspec.json.encode(Running(url=url, secret=demo.secret if demo else ""))
-            )
-            running.chmod(0o600)
+            _write_private(running, Running(url=url, secret=demo.secret if demo else ""))
             stack.callback(running.unlink, missing_ok=True)
             tell(_banner(url, demo))
         await stopped.wait()
@@ -94,7 +92,8 @@ def listen(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
-        raise InvalidSettings(f"cannot listen on {host} port {port}: {error.strerror}") from None
+        words = (error.strerror or str(error)).partition(" (while")[0]
+        raise InvalidSettings(f"cannot listen on {host} port {port}: {words}") from None
 
 
 def _parts(
@@ -131,13 +130,17 @@ def _environment(
         environment["DRAGON_ACCOUNTS"] = msgspec.json.encode([account]).decode()
         # The sample photograph is fetched from this very server.
         allowed = [*settings.fetch_allow, url.removeprefix("http://")]
-        environment["DRAGON_FETCH_ALLOW"] = ",".join(allowed)
+        environment["DRAGON_FETCH_ALLOW"] = msgspec.json.encode(allowed).decode()
     return environment
 
 
 def _lock(data: Path) -> int:
-    data.mkdir(parents=True, exist_ok=True)
-    lock = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        lock = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        words = f"cannot use the data directory {data}: {error.strerror}"
+        raise InvalidSettings(words) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -158,10 +161,18 @@ def _demo(data: Path) -> Demo:
     if path.exists():
         return msgspec.json.decode(path.read_bytes(), type=Demo)
     demo = Demo(secret=secrets.token_urlsafe(24), api_key=secrets.token_urlsafe(16))
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.encode(demo))
+    _write_private(path, demo)
     return demo
+
+
+def _write_private(path: Path, content: Struct) -> None:
+    """Whole or not at all, and at no moment readable by others."""
+    draft = path.with_suffix(".draft")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(msgspec.json.encode(content))
+    draft.rename(path)
 
 
 async def _until(stopped: asyncio.Event, other: Awaitable[None]) -> None:

@@ -1,19 +1,24 @@
 """Fixtures: one real Dragon and one real Valkey for each test process, a source server, a store."""
 
+import json
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 import pytest
 import pytest_asyncio
+import redis.asyncio as redis
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from multidict import CIMultiDictProxy
 
 from dragon.settings import Settings
 from dragon.store.store import Store
 from tests.support import MEDIA, SECRET, Dragon, valkey_server
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +26,13 @@ def dragon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dragon]:
     """A Dragon that many tests share: with the accounts and tasks of tests/support.py."""
     with Dragon(tmp_path_factory.mktemp("dragon")) as dragon:
         yield dragon
+
+
+@pytest.fixture
+def no_bugs(dragon: Dragon) -> Iterator[None]:
+    """Whatever the test sent, the shared server never met what it had no words for."""
+    yield
+    assert not any(bug in dragon.log() for bug in ("request_bug", "stream_bug", "Traceback"))
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +52,41 @@ def settings(valkey: str, tmp_path: Path) -> Settings:
 async def store(settings: Settings) -> AsyncIterator[Store]:
     async with Store(settings) as store:
         yield store
+
+
+class Broker:
+    """A look into the shared Dragon's Valkey, past its API."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.client = client
+
+    async def count_jobs(self) -> int:
+        """All that was ever accepted: a request that was refused leaves it as it was."""
+        return len([key async for key in self.client.scan_iter("dragon:*:job:*", count=10_000)])
+
+    async def attempts(self, key: str) -> int:
+        [name] = [name async for name in self.client.scan_iter(f"dragon:*:job:{key}", count=10_000)]
+        answer: Any = self.client.hget(name, "attempt")
+        return int(await answer)
+
+
+@pytest_asyncio.fixture
+async def broker(dragon: Dragon) -> AsyncIterator[Broker]:
+    socket = dragon.data / "valkey" / "valkey.sock"
+    async with redis.Redis(unix_socket_path=str(socket)) as client:
+        yield Broker(client)
+
+
+class Answer(NamedTuple):
+    """A whole answer, for tests that look at more than its JSON."""
+
+    status: int
+    headers: CIMultiDictProxy[str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
 
 
 class Api:
@@ -63,6 +110,12 @@ class Api:
         ) as response:
             return response.status, await response.json()
 
+    async def ask(self, method: str, path: str, **options: Any) -> Answer:
+        """Any request as it is: it has no credentials but those given, and follows no redirect."""
+        options.setdefault("allow_redirects", False)
+        async with self.session.request(method, self.url + path, **options) as response:
+            return Answer(response.status, response.headers, await response.read())
+
     async def run(self, **definition: Any) -> dict[str, Any]:
         """The final status of one task."""
         status, [final] = await self.post("/v1/create", {"tasks": [definition], "block": True})
@@ -79,10 +132,14 @@ async def api(dragon: Dragon) -> AsyncIterator[Api]:
 
 
 class Origin:
-    """A web server with sources: the files of tests/media, and what a test adds to `bodies`."""
+    """A web server with sources: the files of tests/media, and what a test adds to `bodies`.
+
+    A name in `handlers` is answered by the test itself.
+    """
 
     def __init__(self) -> None:
         self.bodies: dict[str, bytes] = {path.name: path.read_bytes() for path in MEDIA.iterdir()}
+        self.handlers: dict[str, Handler] = {}
         self.hits: list[str] = []
         app = web.Application()
         app.router.add_get("/{name}", self._serve)
@@ -91,9 +148,11 @@ class Origin:
     def url(self, name: str) -> str:
         return str(self.server.make_url("/" + name))
 
-    async def _serve(self, request: web.Request) -> web.Response:
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
         self.hits.append(name)
+        if name in self.handlers:
+            return await self.handlers[name](request)
         if name not in self.bodies:
             raise web.HTTPNotFound
         return web.Response(body=self.bodies[name])

@@ -9,13 +9,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+import aiohttp
+import msgspec
 import psutil
 
+from dragon.schemas import Events, Job, Kind, State, Status, Update, encode
+from dragon.settings import Limits, Settings
 from dragon.store.embedded import EmbeddedValkey
+from dragon.store.store import Store, Submission
 
 ROOT = Path(__file__).parent.parent
 MEDIA = ROOT / "tests" / "media"
@@ -112,6 +117,10 @@ class Dragon:
         assert self.process.stdout
         self.process.stdout.close()
 
+    def settings(self) -> Settings:
+        """How a test reaches the Valkey of this Dragon."""
+        return Settings(redis=EmbeddedValkey(self.data).url, data=str(self.data))
+
     def log(self) -> str:
         """All that the processes logged: JSON lines."""
         return (self.data / "dragon.log").read_text()
@@ -197,3 +206,82 @@ async def eventually(condition: Callable[[], object], seconds: float = DEADLINE_
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.01)
+
+
+async def send_raw(url: str, data: bytes) -> bytes:
+    """What a server answers to these very bytes, until it closes; empty if it just closes."""
+    host, port = url.removeprefix("http://").split(":")
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        try:
+            writer.write(data)
+            return await reader.read()
+        except ConnectionError:
+            return b""
+        finally:
+            writer.close()
+
+
+async def read_lines(response: aiohttp.ClientResponse) -> list[Any]:
+    """All that is left of a stream, line by line."""
+    return [json.loads(line) async for line in response.content]
+
+
+async def until(ask: Callable[[], Awaitable[T]], seconds: float = DEADLINE_SECONDS) -> T:
+    """The first answer that is true; fails at the deadline."""
+    async with asyncio.timeout(seconds):
+        while not (answer := await ask()):
+            await asyncio.sleep(0.01)
+        return answer
+
+
+def line_of(key: str, state: State, **fields: Any) -> bytes:
+    """A status line, as a server or worker writes it."""
+    return encode(Status(status=state, key=key, events=Events(queued="2024-01-01"), **fields))
+
+
+def submission(
+    store: Store,
+    count: int = 1,
+    *,
+    account: str = "acme",
+    task: str = "hello",
+    kind: Kind = "fast",
+    state: State = "queued",
+    limits: Limits | None = None,
+    weight: float = 1.0,
+    attempts: int = 3,
+    timeout_seconds: float = 60.0,
+    retention_seconds: int = 60,
+    fingerprint: str = "",
+    reuse_seconds: int = 0,
+    channel: str = "",
+    shard: int = 0,
+) -> Submission:
+    """A request with some jobs, as the engine hands it to the store."""
+    keys = [store.keys.new_job_key(channel, shard) for _ in range(count)]
+    jobs = [
+        Job(
+            key=key,
+            task=task,
+            kind=kind,
+            account=account,
+            params=msgspec.Raw(b"{}"),
+            queued=store.clock.iso(),
+            base_url="http://localhost",
+            timeout_seconds=timeout_seconds,
+            attempts=attempts,
+            retention_seconds=retention_seconds,
+        )
+        for key in keys
+    ]
+    return Submission(
+        account=account,
+        limits=limits or Limits(),
+        weight=weight,
+        jobs=tuple(jobs),
+        updates=tuple(Update(key, 1, state, line_of(key, state)) for key in keys),
+        shard=shard,
+        fingerprint=fingerprint,
+        reuse_seconds=reuse_seconds,
+    )

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from dragon.params import Problems, read_params, read_query_params
+from dragon.params import Problems, json_or_text, read_params, read_query_params
 from dragon.task import Params, Registry, TaskType
 
 
@@ -39,7 +39,7 @@ def read_definition(registry: Registry, value: Any) -> Definition:
 
 def read_query_definition(registry: Registry, values: Mapping[str, list[str]]) -> Definition:
     """The definition that a query string holds; raises NotADefinition."""
-    systems = {name: _from_text(texts[0]) for name, texts in values.items() if _is_system(name)}
+    systems = {name: json_or_text(texts[0]) for name, texts in values.items() if _is_system(name)}
     return _read(registry, {**values, **systems}, read_query_params)
 
 
@@ -83,11 +83,3 @@ def _find_task(registry: Registry, values: Mapping[str, Any]) -> TaskType:
 
 def _is_system(name: str) -> bool:
     return name.startswith("task_")
-
-
-def _from_text(text: str) -> Any:
-    """JSON where it is JSON, else the text itself: `task_metas=5` and `task_metas=cat` both do."""
-    try:
-        return msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return text

@@ -79,16 +79,15 @@ class Engine:
 
     async def read(self, keys: Sequence[str]) -> list[Record]:
         """The jobs' records; raises UnknownKeys, naming each key that is unknown or expired."""
-        _check_keys(key for key in keys if not is_key(key))
-        records = await self._store.read(keys)
-        _check_keys(key for key, record in zip(keys, records, strict=True) if record is None)
-        return [record for record in records if record]
+        sound = _sound(keys)
+        records = dict(zip(sound, await self._store.read(sound), strict=True))
+        _check_keys(key for key in keys if records.get(key) is None)
+        return [record for key in keys if (record := records[key])]
 
     @asynccontextmanager
     async def watching(self, keys: Sequence[str]) -> AsyncIterator[tuple[Sequence[Update], Watch]]:
         """The jobs' statuses now, and a watch that passes on what is newer."""
-        _check_keys(key for key in keys if not is_key(key))
-        async with self._watching(keys) as watch:
+        async with self._watching(_sound(keys)) as watch:
             updates = [record.update for record in await self.read(keys)]
             for update in updates:
                 watch.skip(update)
@@ -169,6 +168,11 @@ class Engine:
             attempts=self._settings.attempts,
             retention_seconds=retention_seconds,
         )
+
+
+def _sound(keys: Iterable[str]) -> list[str]:
+    """Those that have the form of a key: others name no place where the store could look."""
+    return [key for key in dict.fromkeys(keys) if is_key(key)]
 
 
 def _check_keys(unknown: Iterable[str]) -> None:

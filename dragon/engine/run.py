@@ -123,11 +123,9 @@ class Run:
         job = self.claim.job
         values, files = split_result(result)
         kept = await self._tools.outputs.keep(self.claim, files) if files else ()
-        return Outcome(
-            state="success",
-            result=join_result(values, kept, job.base_url, job.key),
-            files=kept,
-        )
+        result = join_result(values, kept, job.base_url, job.key)
+        # Encoded here, where what no JSON can hold is still a bug of the task.
+        return Outcome(state="success", result=msgspec.Raw(encode(result)), files=kept)
 
     def _retry_or_fail(self, error: TaskInterrupted) -> Outcome:
         attempt = self.claim.attempt

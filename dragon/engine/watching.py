@@ -123,17 +123,18 @@ class Watches:
 
     async def open(self, keys: Iterable[str]) -> Watch:
         """A watch whose subscriptions are live; `close` it. Offer it a snapshot read after this."""
+        keys = frozenset(keys)
         watch = Watch(dict.fromkeys(keys, 0))
-        for key in watch.keys:
+        for key in keys:
             self._watches.setdefault(key, []).append(watch)
-        channels = {key[:CHANNEL_LENGTH] for key in watch.keys} - {self.channel}
+        channels = {key[:CHANNEL_LENGTH] for key in keys} - {self.channel}
         for channel in channels:
             self._joined[channel] = self._joined.get(channel, 0) + 1
         try:
             for channel in channels:
                 await self._subscribe(channel)
         except BaseException:
-            await self.close(watch, watch.keys)
+            await self.close(watch, keys)
             raise
         return watch
 

@@ -35,6 +35,7 @@ class Worker:
         self._runs: dict[Claim, tuple[Run, asyncio.Task[None]]] = {}
         self._wake = asyncio.Event()
         self._is_stopping = False
+        self._first_shard = 0
         self._durations = Durations(tools.store)
         self._stack = AsyncExitStack()
 
@@ -62,7 +63,7 @@ class Worker:
         await asyncio.wait([self._claimer], timeout=self._settings.redis_timeout_seconds)
         if tasks := [task for _, task in self._runs.values()]:
             await asyncio.wait(tasks, timeout=self._settings.drain_seconds)
-        await asyncio.gather(*(self._hand_back(claim) for claim in list(self._runs)))
+        await asyncio.gather(*(self._hand_back(*left) for left in list(self._runs.values())))
         await self._stack.aclose()
 
     async def _claim_forever(self) -> None:
@@ -80,9 +81,14 @@ class Worker:
     async def _claim_once(self) -> bool:
         """Fill the free slots; whether jobs are left that wait for one."""
         left = 0
-        for shard in range(self._settings.shards):
+        shards = self._settings.shards
+        first = self._first_shard
+        for shard in (number % shards for number in range(first, first + shards)):
             claims, left_in_shard = await self._store.claim(self.name, self._free_slots(), shard)
             left += left_in_shard
+            if claims:
+                # Shards take turns, or those behind a busy one would wait until it is empty.
+                self._first_shard = shard + 1
             for claim in claims:
                 self._start(claim)
         return left > 0
@@ -148,13 +154,12 @@ class Worker:
                 log.warning("lease_lost", key=claim.job.key)
                 self._runs[claim][1].cancel()
 
-    async def _hand_back(self, claim: Claim) -> None:
-        run, task = self._runs[claim]
+    async def _hand_back(self, run: Run, task: asyncio.Task[None]) -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         try:
             async with asyncio.timeout(self._settings.redis_timeout_seconds):
                 await run.hand_back()
-            log.info("job_handed_back", key=claim.job.key)
+            log.info("job_handed_back", key=run.claim.job.key)
         except TimeoutError:
-            log.warning("hand_back_failed", key=claim.job.key)
+            log.warning("hand_back_failed", key=run.claim.job.key)

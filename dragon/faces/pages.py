@@ -16,11 +16,17 @@ class Pages:
 
     def routes(self) -> list[web.RouteDef]:
         return [
-            web.get("/", lambda _: self._page("index.html")),
-            web.get("/static/{name}", lambda request: self._page(request.match_info["name"])),
+            web.get("/", self.index),
+            web.get("/static/{name}", self.static),
         ]
 
-    async def _page(self, name: str) -> web.Response:
+    async def index(self, _: web.Request) -> web.Response:
+        return self._page("index.html")
+
+    async def static(self, request: web.Request) -> web.Response:
+        return self._page(request.match_info["name"])
+
+    def _page(self, name: str) -> web.Response:
         if name not in self._files:
             raise web.HTTPNotFound
         return web.Response(

@@ -56,7 +56,7 @@ class FilesHandler:
         self._engine = engine
         self._outputs = outputs
 
-    async def __call__(self, request: web.Request) -> web.StreamResponse:
+    async def serve(self, request: web.Request) -> web.StreamResponse:
         key, filename = request.match_info["key"], request.match_info["filename"]
         if not is_key(key):
             raise web.HTTPNotFound

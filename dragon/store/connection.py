@@ -51,7 +51,7 @@ def connect(url: str, timeout_seconds: float) -> redis.Redis:
         retry=Retry(NoBackoff(), 0),
         retry_on_error=[],
     )
-    return redis.Redis(connection_pool=pool)
+    return redis.Redis.from_pool(pool)
 
 
 def load_scripts(client: redis.Redis) -> dict[str, AsyncScript]:

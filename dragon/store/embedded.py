@@ -1,5 +1,6 @@
 """The Valkey server that comes with Dragon: its command line, data directory and socket."""
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -36,6 +37,11 @@ class EmbeddedValkey:
         }
         parts = [part for name, value in options.items() for part in (f"--{name}", value)]
         return [str(get_binary_path()), *parts]
+
+    def close(self) -> None:
+        """Remove what lies outside the data directory."""
+        if self._socket.parent != self._directory:
+            shutil.rmtree(self._socket.parent, ignore_errors=True)
 
     def _choose_socket(self) -> Path:
         """Next to the data, unless the path would be too long for a socket's address."""

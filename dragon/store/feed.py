@@ -56,11 +56,10 @@ class Feed:
         live = self._live.setdefault(channel, asyncio.Event())
         try:
             async with asyncio.timeout(LIVE_SECONDS):
-                async with self._lock:
-                    if self._pubsub and not live.is_set():
-                        await self._pubsub.subscribe(channel)
+                if not live.is_set():
+                    await self._join(channel)
                 await live.wait()
-        except (RedisError, OSError, TimeoutError):
+        except TimeoutError:
             raise Unavailable("the store cannot be reached, try again soon") from None
 
     async def unsubscribe(self, channel: str) -> None:
@@ -68,7 +67,7 @@ class Feed:
         self._live.pop(channel, None)
         async with self._lock:
             # Somebody may have subscribed again while this waited for its turn.
-            if not self._pubsub or channel in self._callbacks:
+            if not self._is_connected or channel in self._callbacks:
                 return
             try:
                 await self._pubsub.unsubscribe(channel)
@@ -78,6 +77,11 @@ class Feed:
     @property
     def is_live(self) -> bool:
         return all(live.is_set() for live in self._live.values())
+
+    @property
+    def _is_connected(self) -> bool:
+        pubsub = self._pubsub
+        return bool(pubsub and pubsub.connection and pubsub.connection.is_connected)
 
     async def _run(self) -> None:
         pause_seconds = 0.05
@@ -93,18 +97,32 @@ class Feed:
             await asyncio.sleep(pause_seconds * random.uniform(0.5, 1.5))  # noqa: S311
             pause_seconds = min(pause_seconds * 2, 2.0)
 
+    async def _join(self, channel: str) -> None:
+        async with self._lock:
+            if not self._is_connected:
+                return
+            try:
+                await self._pubsub.subscribe(channel)
+            except (RedisError, OSError) as error:
+                # The next connection will subscribe to this channel with all others.
+                log.debug("subscribe_failed", channel=channel, error=str(error))
+
     async def _open(self) -> None:
-        self._pubsub = self._client.pubsub()
-        if self._callbacks:
-            await self._pubsub.subscribe(*self._callbacks)
-        else:
-            await self._pubsub.connect()
+        # The client does not bear two at once: each would connect, and only one be heard.
+        async with self._lock:
+            self._pubsub = _PubSub(self._client.connection_pool)
+            if self._callbacks:
+                await self._pubsub.subscribe(*self._callbacks)
+            else:
+                await self._pubsub.connect()
         self._on_gap()
 
     async def _close(self) -> None:
         for live in self._live.values():
             live.clear()
-        if self._pubsub:
+        async with self._lock:
+            if not self._pubsub:
+                return
             pubsub, self._pubsub = self._pubsub, None
             try:
                 async with asyncio.timeout(1):
@@ -114,6 +132,8 @@ class Feed:
 
     async def _run_once(self) -> None:
         """Handle one message; after a silence ask whether the other side is still there."""
+        if not self._is_connected:
+            raise redis.ConnectionError
         message = await self._pubsub.get_message(timeout=SILENCE_SECONDS)
         if message is None:
             await self._pubsub.ping()
@@ -127,3 +147,10 @@ class Feed:
             callback := self._callbacks.get(message["channel"].decode())
         ):
             callback(message["data"])
+
+
+class _PubSub(redis.client.PubSub):
+    """Does not connect again behind the feed's back: nobody would hear of the gap."""
+
+    async def _reconnect(self, *_: object, **__: object) -> None:
+        pass

@@ -76,14 +76,13 @@ async def read_figures(store: Store) -> Figures:
 async def check_durability(store: Store) -> list[str]:
     """What keeps acknowledged jobs from surviving a crash of Valkey, in words."""
     async with translated_errors():
-        info = await store.client.info("persistence")
-        policy = await store.client.config_get("maxmemory-policy")
+        info = await store.client.info("persistence", "memory")
     problems = []
     if not info.get("aof_enabled"):
         problems.append("Valkey keeps no append-only file: set appendonly yes")
     elif info.get("aof_last_write_status") != "ok":
         problems.append("Valkey cannot write its append-only file: see its log and disk")
-    if policy.get("maxmemory-policy") != "noeviction":
+    if info.get("maxmemory_policy") != "noeviction":
         problems.append("Valkey may evict jobs: set maxmemory-policy noeviction")
     return problems
 

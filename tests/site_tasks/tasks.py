@@ -40,6 +40,15 @@ async def steps(params: StepsParams, ctx: Context) -> int:
     return params.steps
 
 
+@task("site.flood")
+async def flood(params: StepsParams, ctx: Context) -> int:
+    """Report each step as progress, much faster than anybody can read."""
+    for step in range(params.steps):
+        ctx.progress(step)
+        await asyncio.sleep(0.002)
+    return params.steps
+
+
 class NoParams(Params, frozen=True, kw_only=True):
     pass
 
@@ -57,6 +66,12 @@ async def interrupted(params: NoParams, ctx: Context) -> str:
 @task("site.bug")
 async def bug(params: NoParams, ctx: Context) -> str:
     raise ZeroDivisionError("a secret detail")
+
+
+@task("site.unwritable")
+async def unwritable(params: NoParams, ctx: Context) -> dict[tuple[int, int], int]:
+    """Return what no JSON can hold."""
+    return {(1, 2): 3}
 
 
 @task("site.slow", timeout_seconds=0.5)

@@ -59,14 +59,13 @@ def confine(memory_bytes: int, packages: Iterable[str]) -> dict[str, str]:
     }
 
 
-def limit_cpu(seconds: int) -> None:
-    """Let this process use `seconds` more; beyond them the kernel sends SIGXCPU."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    soft = int(used.ru_utime + used.ru_stime) + 1 + seconds
-    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    if hard != resource.RLIM_INFINITY:
-        soft = min(soft, hard)
-    resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
+def limit_cpu(seconds: float) -> None:
+    """Let this process use `seconds` from now; beyond them the kernel ends it with SIGPROF.
+
+    Not RLIMIT_CPU: it counts from the start of the process, by a coarser clock than the one that
+    could be read to move it along, so that a long-lived child would be killed for the difference.
+    """
+    signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
 def _threads() -> int:

@@ -143,7 +143,7 @@ class Decoders:
                 child = await Child.start(self._settings, self._log, self._tasks)
             except NotStarted as error:
                 failures += 1
-                self._log.warning("decoder not started", reason=str(error), failures=failures)
+                self._log.warning("decoder_not_started", reason=str(error), failures=failures)
                 tried.set()
                 continue
             self._admit(child)
@@ -157,7 +157,7 @@ class Decoders:
     def _admit(self, child: Child) -> None:
         if child.confinement != self.confinement:
             self.confinement = child.confinement
-            self._log.info("decoders confined", **child.confinement)
+            self._log.info("decoders_confined", **child.confinement)
         self._children.add(child)
         self._give_back(child)
 

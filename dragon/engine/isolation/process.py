@@ -20,6 +20,9 @@ START_SECONDS = 30.0
 EXIT_SECONDS = 2.0
 """How long a child that closed its socket may take to be gone."""
 
+INTERPRETER_VARIABLES = ("LD_LIBRARY_PATH", "PYTHONHOME")
+"""Without them, an interpreter that was started with them may not start again."""
+
 MAX_LOGGED_BYTES = 64 * 1024
 """Of what one child writes in all its life."""
 
@@ -201,7 +204,7 @@ class Child:
     def _reason(self, code: int) -> TaskError:
         if code == -signal.SIGKILL:
             return TaskInterrupted("the decoder of the file was killed")
-        if code == -signal.SIGXCPU:
+        if code == -signal.SIGPROF:
             seconds = self._settings.cpu_seconds
             return TaskFailed(
                 f"decoding took more processor time than decoder_cpu_seconds = {seconds}"
@@ -219,7 +222,7 @@ class Child:
             self._on_output()
             loop.remove_reader(self._output)
         if not self._killed:
-            self._log.warning("decoder died", pid=self.pid, code=code, served=self.served)
+            self._log.warning("decoder_died", pid=self.pid, code=code, served=self.served)
         self.kill()  # what it may have started
         self._gone.set()
         self.spent.set()
@@ -233,7 +236,7 @@ class Child:
             asyncio.get_running_loop().remove_reader(self._output)
         elif self._output_left > 0:
             text = written[: self._output_left].decode("utf-8", "replace")
-            self._log.warning("decoder wrote", pid=self.pid, text=text)
+            self._log.warning("decoder_wrote", pid=self.pid, text=text)
         self._output_left -= len(written)
 
 
@@ -268,8 +271,10 @@ async def _spawn(connection: int, output: int, settings: DecoderSettings) -> Pro
 
 
 def _environment(settings: DecoderSettings) -> dict[str, str]:
-    """All that a child gets; what the worker's own holds, secrets too, stays with it."""
+    """All that a child gets; what else the worker's own holds, secrets too, stays with it."""
+    interpreter = {name: os.environ[name] for name in INTERPRETER_VARIABLES if name in os.environ}
     return {
+        **interpreter,
         "LANG": "C.UTF-8",
         "MALLOC_ARENA_MAX": "2",
         "PYTHONDONTWRITEBYTECODE": "1",

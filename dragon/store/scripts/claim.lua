@@ -4,7 +4,7 @@
 -- ARGV[3]  now, as ISO 8601
 -- ARGV[4]  lease, ms
 -- ARGV[5]… pairs: kind, free slots of that kind (0 just says that the worker is alive)
--- Returns  {now in ms, jobs left ready, {job blob, token, attempt}…}
+-- Returns  {now in ms, jobs left ready of kinds that had free slots, {job blob, token, attempt}…}
 -- Tells    whoever waits for a claimed job: executing
 
 local now = now_ms()
@@ -40,17 +40,23 @@ local function claim_one(kind)
     return true
   end
   local token, attempt = run(key, job, tag, is[2], is[4])
-  redis.call('HSET', base .. 'fair:' .. kind, '', tag)
+  -- Old places come up again after a retry or a pause: virtual time must not go back with them,
+  -- or newcomers would get tags before those of everybody who waits.
+  local fair = base .. 'fair:' .. kind
+  if tonumber(tag) > (tonumber(redis.call('HGET', fair, '')) or 0) then
+    redis.call('HSET', fair, '', tag)
+  end
   claimed[#claimed + 1] = {is[1], token, attempt}
   return true
 end
 
 for index = 5, #ARGV, 2 do
-  local kind, wanted = ARGV[index], #claimed + tonumber(ARGV[index + 1])
+  local kind, free = ARGV[index], tonumber(ARGV[index + 1])
+  local wanted = #claimed + free
   -- Parking passes over jobs of accounts that are full: bounded, so that no call takes long.
   local tries = 1000
   while #claimed < wanted and tries > 0 and claim_one(kind) do tries = tries - 1 end
-  left = left + redis.call('ZCARD', base .. 'ready:' .. kind)
+  if free > 0 then left = left + redis.call('ZCARD', base .. 'ready:' .. kind) end
   redis.call('ZADD', base .. 'consumers:' .. kind, now, ARGV[2])
 end
 deliver()

@@ -1,0 +1,116 @@
+"""Pages of any origin may read every answer of /v1 and /files, errors and streams included."""
+
+import json
+import signal
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psutil
+import pytest
+
+from tests.conftest import Api, Origin
+from tests.support import SECRET, Dragon
+
+PAGE = {"Origin": "https://anywhere.net"}
+HELLO = {"secret": SECRET, "tasks": {"task_name": "hello", "name": "John"}}
+UNKNOWN = "A" * 26
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "options", "status"),
+    [
+        ("POST", "/v1/create", {"json": HELLO}, 200),
+        ("POST", "/v1/create_stream", {"json": HELLO}, 200),
+        ("POST", "/v1/create", {"data": b"{"}, 400),
+        ("POST", "/v1/create", {"data": BytesIO(b"x" * 5_000_000)}, 400),
+        ("POST", "/v1/create", {"json": {"tasks": {}}}, 401),
+        ("POST", "/v1/create", {"json": HELLO | {"secret": "few-secret"}}, 200),
+        ("GET", "/v1/create", {}, 405),
+        ("GET", "/v1/nothing", {}, 404),
+        ("GET", "/v1/status", {}, 400),
+        ("GET", f"/v1/status?tasks={UNKNOWN}", {}, 404),
+        ("GET", f"/v1/status_stream?tasks={UNKNOWN}", {}, 404),
+        ("GET", f"/v1/file?task={UNKNOWN}", {}, 404),
+        ("HEAD", "/v1/status", {}, 400),
+        ("GET", f"/v1/create_file/x?task_name=hello&secret={SECRET}", {}, 400),
+        ("GET", f"/files/{UNKNOWN}/output.jpg", {}, 404),
+        ("GET", "/files/nothing/at/all", {}, 404),
+        ("POST", f"/files/{UNKNOWN}/output.jpg", {}, 405),
+        ("OPTIONS", "/v1/create", {}, 204),
+        ("OPTIONS", "/v1/nothing", {}, 204),
+    ],
+)
+async def test_any_origin_may_read(
+    api: Api, method: str, path: str, options: dict[str, Any], status: int
+) -> None:
+    answer = await api.ask(method, path, headers=PAGE, **options)
+    assert answer.status == status
+    assert answer.headers.getall("Access-Control-Allow-Origin") == ["*"]
+    assert "Access-Control-Allow-Credentials" not in answer.headers
+
+
+async def test_any_origin_may_read_files(api: Api, origin: Origin) -> None:
+    final = await api.run(task_name="image.thumb", url=origin.url("rocket.jpg"), width=20)
+    path = final["result"]["output"].removeprefix(api.url)
+    whole = await api.ask("GET", path, headers=PAGE)
+    answers = {
+        200: whole,
+        206: await api.ask("GET", path, headers=PAGE | {"Range": "bytes=0-9"}),
+        302: await api.ask("GET", f"/v1/file?task={final['key']}", headers=PAGE),
+        304: await api.ask("GET", path, headers=PAGE | {"If-None-Match": whole.headers["ETag"]}),
+        416: await api.ask("GET", path, headers=PAGE | {"Range": "bytes=9999999-"}),
+    }
+    for status, answer in answers.items():
+        assert answer.status == status
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        assert "Location" in answer.headers["Access-Control-Expose-Headers"]
+
+
+@pytest.mark.parametrize("path", ["/v1/create", "/v1/status_stream", "/files/x/y"])
+async def test_a_preflight_allows_what_pages_send(api: Api, path: str) -> None:
+    asked = PAGE | {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type",
+    }
+    answer = await api.ask("OPTIONS", path, headers=asked)
+    assert (answer.status, answer.body) == (204, b"")
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert "POST" in answer.headers["Access-Control-Allow-Methods"]
+    allowed = answer.headers["Access-Control-Allow-Headers"].lower()
+    assert {"authorization", "content-type"} <= set(allowed.split(", "))
+    assert int(answer.headers["Access-Control-Max-Age"]) > 0
+
+
+async def test_json_may_be_posted_as_plain_text_to_avoid_a_preflight(api: Api) -> None:
+    for content_type in ("text/plain", "text/plain;charset=UTF-8", "application/octet-stream"):
+        answer = await api.ask(
+            "POST",
+            "/v1/create",
+            data=json.dumps(HELLO).encode(),
+            headers=PAGE | {"Content-Type": content_type},
+        )
+        assert answer.status == 200
+
+
+async def test_any_origin_may_read_that_the_store_is_away(tmp_path: Path) -> None:
+    with Dragon(tmp_path, DRAGON_REDIS_TIMEOUT_SECONDS="1") as dragon:
+        valkey = next(process for process in dragon.family() if "valkey" in process.name())
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session:
+            await _check_unavailable(session, dragon.url, valkey)
+
+
+async def _check_unavailable(
+    session: aiohttp.ClientSession, url: str, valkey: psutil.Process
+) -> None:
+    valkey.send_signal(signal.SIGSTOP)
+    try:
+        for path in ("/v1/create", "/v1/create_stream"):
+            async with session.post(url + path, json=HELLO, headers=PAGE) as response:
+                assert response.status == 503
+                assert response.headers["Access-Control-Allow-Origin"] == "*"
+                assert int(response.headers["Retry-After"]) >= 1
+                assert (await response.json()).keys() == {"status", "message"}
+    finally:
+        valkey.send_signal(signal.SIGCONT)

@@ -1,0 +1,100 @@
+"""Redirects to output files: which name selects which file, and how long a redirect may be kept."""
+
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.conftest import Answer, Api, Origin
+
+pytestmark = pytest.mark.usefixtures("no_bugs")
+
+
+@pytest_asyncio.fixture
+async def path(api: Api, origin: Origin) -> str:
+    """Where a small JPEG was made."""
+    final = await api.run(task_name="image.thumb", url=origin.url("rocket.jpg"), width=64)
+    return str(final["result"]["output"]).removeprefix(api.url)
+
+
+async def select(api: Api, key: str, filename: str) -> Answer:
+    return await api.ask("GET", f"/v1/file{filename}?task={key}")
+
+
+@pytest.mark.parametrize(
+    "filename", ["", "/", "/output", "/output.jpg", "/cat.gif", "/%2e%2e%2fx", "/a%20b", "/%00"]
+)
+async def test_a_single_file_answers_to_any_name(api: Api, path: str, filename: str) -> None:
+    key = path.split("/")[2]
+    answer = await select(api, key, filename)
+    assert (answer.status, answer.headers["Location"]) == (302, api.url + path)
+
+
+@pytest.fixture
+def thumbs(origin: Origin) -> dict[str, Any]:
+    url = origin.url("rocket.jpg")
+    sizes = {"small": {"width": 20}, "large": {"width": 40}}
+    return {"task_name": "image.thumbs", "url": url, "sizes": sizes, "format": "png"}
+
+
+async def test_several_files_answer_to_their_names(api: Api, thumbs: dict[str, Any]) -> None:
+    final = await api.run(**thumbs)
+    for name in ("small", "large"):
+        for filename in (name, name + ".png"):
+            answer = await select(api, final["key"], f"/{filename}")
+            assert (answer.status, answer.headers["Location"]) == (302, final["result"][name])
+        picture = await api.ask("GET", final["result"][name].removeprefix(api.url))
+        assert int.from_bytes(picture.body[16:20]) == {"small": 20, "large": 40}[name]
+
+
+@pytest.mark.parametrize(
+    "filename", ["medium", "medium.png", "Small", "small.png.png", ".png", "smal", "output.png"]
+)
+async def test_several_files_answer_to_no_other_name(
+    api: Api, thumbs: dict[str, Any], filename: str
+) -> None:
+    key = (await api.run(**thumbs))["key"]
+    answer = await select(api, key, f"/{filename}")
+    assert answer.status == 404
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.json == {
+        "status": "error",
+        "message": f"'{filename}' is not a valid filename, choose one of: 'small', 'large'",
+    }
+
+
+# How long a redirect may be kept
+
+
+async def test_a_redirect_is_kept_no_longer_than_its_file(api: Api, path: str) -> None:
+    answer = await select(api, path.split("/")[2], "")
+    seconds = int(answer.headers["Cache-Control"].removeprefix("max-age="))
+    file = (await api.ask("GET", path)).headers["Cache-Control"]
+    assert 0 < seconds <= int(file.split("max-age=")[1].split(",")[0]) + 1
+
+
+async def test_a_redirect_that_a_get_creates_is_kept_while_it_is_reused(
+    api: Api, origin: Origin
+) -> None:
+    query = {"task_name": "image.thumb", "url": origin.url("rocket.jpg")}
+    answer = await api.ask("GET", "/v1/create_file/a.jpg", params=query, headers=api.headers)
+    assert answer.status == 302
+    assert 3590 < int(answer.headers["Cache-Control"].removeprefix("max-age=")) <= 3600
+
+
+async def test_the_answer_to_a_post_and_every_error_are_never_kept(
+    api: Api, origin: Origin
+) -> None:
+    task = {"task_name": "image.thumb", "url": origin.url("rocket.jpg")}
+    missing = {"task_name": "image.thumb", "url": origin.url("missing")}
+    path = "/v1/create_file/a.jpg"
+    answers = [
+        await api.ask("POST", path, json={"task": task}, headers=api.headers),
+        await api.ask("POST", path, json={"task": missing}, headers=api.headers),
+        await api.ask("GET", path, params=missing, headers=api.headers),
+        await api.ask("GET", path, params=missing),
+        await api.ask("GET", path, params={"task_name": "no"}, headers=api.headers),
+        await api.ask("GET", "/v1/file/a.jpg?task=" + "A" * 26),
+    ]
+    assert [answer.status for answer in answers] == [302, 400, 400, 401, 400, 404]
+    assert {answer.headers["Cache-Control"] for answer in answers} == {"no-store"}
