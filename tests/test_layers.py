@@ -67,10 +67,7 @@ def test_loading_the_server_and_all_tasks_does_not_load_libvips() -> None:
 
 
 def test_only_decoders_have_libvips_in_their_memory(dragon: Dragon) -> None:
-    decoders = dragon.decoders()
-    assert decoders
-    for decoder in decoders:
-        wait_until(lambda decoder=decoder: has_libvips(decoder))
+    wait_until(lambda: dragon.decoders() and all(map(has_libvips, dragon.decoders())))
     assert not has_libvips(dragon.server())
     assert not has_libvips(dragon.worker())
 
