@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+import traceback
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -20,8 +21,9 @@ def configure_logs(log_format: str, log_level: str) -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
             _redact,
-            *(_CONSOLE if is_console else _JSON),
+            _CONSOLE if is_console else _JSON,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[log_level]),
         logger_factory=(
@@ -32,7 +34,19 @@ def configure_logs(log_format: str, log_level: str) -> None:
         cache_logger_on_first_use=True,
     )
     # Libraries log through the standard module: warnings of theirs are worth a line, too.
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s", force=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[_FromLibraries()], force=True)
+
+
+class _FromLibraries(logging.Handler):
+    """Passes records on without the words of exceptions: aiohttp's quote requests, keys and all."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        details = {}
+        if record.exc_info and (error := record.exc_info[1]):
+            stack = "".join(traceback.format_tb(error.__traceback__))
+            details = {"error": type(error).__name__, "stack": stack}
+        level = min(record.levelno // 10 * 10, logging.CRITICAL)
+        structlog.get_logger(library=record.name).log(level, record.getMessage(), **details)
 
 
 def _redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -45,8 +59,6 @@ def _redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[
 
 _encoder = msgspec.json.Encoder(enc_hook=repr)
 
-_CONSOLE = [structlog.dev.ConsoleRenderer()]
-_JSON = [
-    structlog.processors.format_exc_info,
-    structlog.processors.JSONRenderer(serializer=lambda event, **_: _encoder.encode(event)),
-]
+# Plain tracebacks: the pretty ones show local variables, and so secrets.
+_CONSOLE = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+_JSON = structlog.processors.JSONRenderer(serializer=lambda event, **_: _encoder.encode(event))

@@ -149,6 +149,11 @@ class Dragon:
     def server(self) -> psutil.Process:
         return wait_for(lambda: next(iter(self.find("dragon", "serve")), None))
 
+    def valkey(self) -> psutil.Process:
+        return wait_for(
+            lambda: next((one for one in self.family() if one.name().startswith("valkey")), None)
+        )
+
     def decoders(self) -> list[psutil.Process]:
         return self.worker().children()
 
@@ -164,6 +169,45 @@ def is_alive(process: psutil.Process) -> bool:
         return process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+class Part:
+    """`dragon serve` or `dragon worker` as a process of its own; a context manager."""
+
+    def __init__(self, data: Path, *arguments: str) -> None:
+        data.mkdir(parents=True, exist_ok=True)
+        (data / "part.toml").write_text(CONFIG)
+        self._path = data / f"{arguments[0]}-{time.monotonic_ns()}.log"
+        self._command = [sys.executable, "-m", "dragon", *arguments]
+        self._command += ["--data", str(data), "--config", str(data / "part.toml")]
+
+    def __enter__(self) -> Self:
+        with self._path.open("wb") as log:
+            environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+            self.process = psutil.Popen(self._command, env=environment, stderr=log)
+        wait_until(lambda: self.events("started") or not is_alive(self.process))
+        assert is_alive(self.process), self._path.read_text()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            self.process.resume()
+            self.process.terminate()
+        try:
+            self.process.wait(DEADLINE_SECONDS)
+        finally:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self.process.kill()
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The logged events whose name ends so."""
+        lines = [line for line in self._path.read_text().splitlines() if line.startswith("{")]
+        return [event for event in map(json.loads, lines) if event["event"].endswith(name)]
+
+    def url(self) -> str:
+        """Where a server listens."""
+        [started] = self.events("server_started")
+        return f"http://{started['host']}:{started['port']}"
 
 
 @contextlib.contextmanager

@@ -226,7 +226,8 @@ async def test_an_account_over_its_queue_is_told_when_to_come_again(
     assert int(answer.headers["Retry-After"]) >= 1
     assert answer.json == {
         "status": "error",
-        "message": "this account may have 5 tasks queued, and 6 more would be over that",
+        "message": "this account may have 5 tasks queued, and 6 more would be over that: "
+        "split the request",
     }
     assert await broker.count_jobs() == before
 
@@ -237,7 +238,8 @@ async def test_an_account_over_its_rate_is_told_when_to_come_again(api: Api) -> 
     assert 1 <= int(refused.headers["Retry-After"]) <= 60
     assert refused.json == {
         "status": "error",
-        "message": "this account may create 5 tasks a minute",
+        "message": "this account may create 5 tasks a minute, and 1 more would be over that: "
+        "try again later",
     }
     assert (await create(api, header="Secret other-secret")).status == 200
 

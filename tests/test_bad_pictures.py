@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pictures import CAT, URL, Thumbnail, animation, plain, write
+from tests.pictures import CAT, URL, Thumbnail, animation, plain, write
 
 from dragon.errors import TaskFailed
 from dragon.task import MediaLimits

@@ -214,6 +214,14 @@ async def test_two_tasks_can_be_streamed(api: Api, path: str, method: str) -> No
     assert newest[jane]["result"] == "Hello Jane"
 
 
+async def test_hundreds_of_keys_fit_into_a_query(api: Api) -> None:
+    tasks = [{"task_name": "hello", "name": str(number)} for number in range(500)]
+    _, statuses = await api.post("/v1/create", {"tasks": tasks})
+    query = "&".join(f"tasks={status['key']}" for status in statuses)
+    answer = await api.ask("GET", f"/v1/status?block=yes&{query}")
+    assert [status["result"] for status in answer.json] == [f"Hello {n}" for n in range(500)]
+
+
 async def test_unknown_keys_are_named(api: Api) -> None:
     [john, _] = await create_two(api)
     unknown = "6GRQ3H5EHU7GXUTIOSS2GUDPGQ"

@@ -98,3 +98,10 @@ async def test_the_answer_to_a_post_and_every_error_are_never_kept(
     ]
     assert [answer.status for answer in answers] == [302, 400, 400, 401, 400, 404]
     assert {answer.headers["Cache-Control"] for answer in answers} == {"no-store"}
+
+
+async def test_a_long_address_fits_into_a_query(api: Api, origin: Origin) -> None:
+    url = origin.url("rocket.jpg") + "?signature=" + "a" * 8_000
+    query = {"task_name": "image.thumb", "url": url, "width": 20}
+    answer = await api.ask("GET", "/v1/create_file/a.jpg", params=query, headers=api.headers)
+    assert answer.status == 302

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from pictures import CAT, ROCKET, URL, animation, corners, plain, write
+from tests.pictures import CAT, ROCKET, URL, animation, corners, plain, write
 
 from dragon.errors import TaskFailed
 from tasks.image.info import Info, inspect

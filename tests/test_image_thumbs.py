@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from pictures import CAT, LIMITS, ROCKET, URL, Thumbnail, animation, psnr, write
+from tests.pictures import CAT, LIMITS, ROCKET, URL, Thumbnail, animation, psnr, write
 
 from dragon.errors import TaskFailed
 from dragon.params import read_params

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pictures import (
+from tests.pictures import (
     BOTTOM_LEFT,
     BOTTOM_RIGHT,
     CAT,

@@ -13,6 +13,7 @@ import redis.asyncio as redis
 from dragon.errors import OverLimits, Unavailable
 from dragon.schemas import KINDS, Claim, Kind, OutputFile, Record, Update, decode_status
 from dragon.settings import Limits, Settings
+from dragon.store.batch import Batch
 from dragon.store.store import Store, Submission
 from tests.support import line_of, submission, until, valkey_server
 
@@ -663,3 +664,22 @@ async def test_without_valkey_every_method_says_that_it_is_unavailable(tmp_path:
         ]
         errors = await asyncio.gather(*calls, return_exceptions=True)
         assert {type(error) for error in errors} == {Unavailable}
+
+
+async def test_what_was_given_up_while_it_waited_is_not_sent() -> None:
+    sent: list[int] = []
+    may_answer = asyncio.Event()
+
+    async def send(items: Sequence[int]) -> Sequence[int]:
+        sent.extend(items)
+        await may_answer.wait()
+        return items
+
+    batch = Batch(send)
+    first = batch.add(1)
+    await until(lambda: asyncio.sleep(0, bool(sent)))
+    given_up, last = batch.add(2), batch.add(3)
+    given_up.cancel()
+    may_answer.set()
+    assert await asyncio.gather(first, last) == [1, 3]
+    assert sent == [1, 3]

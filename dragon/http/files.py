@@ -1,6 +1,5 @@
 """Output files: choosing one by name, redirecting to it, serving it."""
 
-from pathlib import PurePath
 from urllib.parse import quote
 
 from aiohttp import hdrs, web
@@ -34,7 +33,7 @@ def choose_file(record: Record, filename: str) -> OutputFile:
     if len(files) == 1:
         return files[0]
     for file in files:
-        if filename in (file.filename, file.name) or PurePath(filename).stem == file.name:
+        if filename in (file.filename, file.name):
             return file
     names = ", ".join(f"'{file.name}'" for file in files)
     if not filename:

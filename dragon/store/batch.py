@@ -35,11 +35,14 @@ class Batch(Generic[Item, Answer]):
             while self._waiting:
                 batch = self._waiting[: self._limit]
                 del self._waiting[: self._limit]
-                await self._send_batch(batch)
+                # Whoever gave up while it waited was told so: its item must not be sent any more.
+                await self._send_batch([entry for entry in batch if not entry[1].done()])
         finally:
             self._sender = None
 
     async def _send_batch(self, batch: list[tuple[Item, asyncio.Future[Answer]]]) -> None:
+        if not batch:
+            return
         try:
             answers = await self._send([item for item, _ in batch])
         except BaseException as error:

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from dragon.errors import OverLimits
+from dragon.errors import OverLimits, Unavailable
 from dragon.schemas import (
     Claim,
     Job,
@@ -25,8 +25,16 @@ from dragon.schemas import (
 from dragon.settings import Limits, Settings
 from dragon.store.batch import Batch
 from dragon.store.clock import StoreClock
-from dragon.store.connection import connect, load_scripts, run_script, translated_errors
+from dragon.store.connection import (
+    UNREACHABLE,
+    connect,
+    load_scripts,
+    run_script,
+    translated_errors,
+)
 from dragon.store.keys import Keys
+
+Answer = TypeVar("Answer")
 
 
 class Submission(Struct, frozen=True, kw_only=True):
@@ -75,18 +83,16 @@ class Store:
 
         Raises OverLimits, and then nothing is queued.
         """
-        answer = await self._submits[submission.shard].add(submission)
+        answer = await self._in_time(self._submits[submission.shard].add(submission))
         if answer[0] == b"reused":
             return _record(answer[1].decode(), answer[2:])
         if answer[0] == b"queued":
-            message = (
-                f"this account may have {answer[1]} tasks queued, "
-                f"and {len(submission.jobs)} more would be over that"
-            )
-            raise OverLimits(message, 5)
+            words = f"this account may have {answer[1]} tasks queued"
+            raise _over_limits(words, answer[1], len(submission.jobs), 5)
         if answer[0] == b"per_minute":
-            message = f"this account may create {submission.limits.per_minute} tasks a minute"
-            raise OverLimits(message, max(1, -(-answer[1] // 1000)))
+            limit = submission.limits.per_minute or 0
+            words = f"this account may create {limit} tasks a minute"
+            raise _over_limits(words, limit, len(submission.jobs), -(-answer[1] // 1000))
         return None
 
     async def claim(
@@ -161,7 +167,16 @@ class Store:
 
     async def read(self, keys: Sequence[str]) -> list[Record | None]:
         """The records of jobs, None for each that is unknown or expired."""
-        return list(await asyncio.gather(*(self._reads.add(key) for key in keys)))
+        answers = asyncio.gather(*(self._reads.add(key) for key in keys))
+        return await self._in_time(answers)
+
+    async def _in_time(self, answer: asyncio.Future[Answer]) -> Answer:
+        """Callers whose batch waits for a slow one before it wait no longer than the first."""
+        try:
+            async with asyncio.timeout(self._settings.redis_timeout_seconds):
+                return await answer
+        except TimeoutError:
+            raise Unavailable(UNREACHABLE) from None
 
     # How the batches travel.
 
@@ -186,6 +201,13 @@ class Store:
         return await run_script(
             self._scripts[name], self.keys.base(shard), self.keys.channels, arguments
         )
+
+
+def _over_limits(words: str, limit: int, count: int, retry_after_seconds: int) -> OverLimits:
+    advice = "split the request" if count > limit else "try again later"
+    return OverLimits(
+        f"{words}, and {count} more would be over that: {advice}", retry_after_seconds
+    )
 
 
 _RECORD_FIELDS = ("version", "state", "line", "job", "files", "expires")

@@ -4,7 +4,7 @@ import asyncio
 import ctypes
 from pathlib import Path
 
-from dragon.task import Context, Params, TaskFailed, TaskInterrupted, task
+from dragon.task import Context, File, Params, Result, TaskFailed, TaskInterrupted, task
 
 
 class GateParams(Params, frozen=True, kw_only=True):
@@ -25,6 +25,23 @@ async def gate(params: GateParams, ctx: Context) -> str:
 @task("site.heavy_gate", kind="heavy", timeout_seconds=60)
 async def heavy_gate(params: GateParams, ctx: Context) -> str:
     return await gate(params, ctx)
+
+
+class Written(Result, frozen=True, kw_only=True):
+    output: File
+
+
+@task("site.gated_file", timeout_seconds=60)
+async def gated_file(params: GateParams, ctx: Context) -> Written:
+    """Like the gate, and write which of the runs made the file, again and again."""
+    output = ctx.output("output", "text/plain")
+    path = Path(params.path)
+    started = len(list(path.parent.glob(path.name + ".*.started")))
+    path.with_name(f"{path.name}.{started}.started").touch()
+    while not path.exists():
+        await asyncio.sleep(0.02)
+    output.path.write_text(f"{started}" * 100_000)
+    return Written(output=output)
 
 
 class StepsParams(Params, frozen=True, kw_only=True):
@@ -89,6 +106,22 @@ def crash_now() -> str:
     """Runs in a decoder child."""
     ctypes.string_at(0)
     return "alive"
+
+
+@task("site.spin")
+async def spin(params: NoParams, ctx: Context) -> str:
+    """Keep a decoder child at work for two seconds."""
+    return await ctx.isolated(spin_now)
+
+
+def spin_now() -> str:
+    """Runs in a decoder child."""
+    import time
+
+    end = time.monotonic() + 2.0
+    while time.monotonic() < end:
+        pass
+    return "done"
 
 
 class HoldParams(Params, frozen=True, kw_only=True):
