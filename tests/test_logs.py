@@ -59,7 +59,7 @@ async def test_each_state_of_a_job_is_one_line(dragon: Dragon, api: Api) -> None
         ("job_started", None),
         ("job_ran", "success"),
     ]
-    ran = lines_about(dragon, final["key"])[-1]
+    [ran] = [line for line in lines_about(dragon, final["key"]) if line["event"] == "job_ran"]
     assert (ran["task"], ran["account"], ran["attempt"]) == ("hello", "acme", 1)
 
 

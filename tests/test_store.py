@@ -681,5 +681,5 @@ async def test_what_was_given_up_while_it_waited_is_not_sent() -> None:
     given_up, last = batch.add(2), batch.add(3)
     given_up.cancel()
     may_answer.set()
-    assert await asyncio.gather(first, last) == [1, 3]
+    assert [await first, await last] == [1, 3]
     assert sent == [1, 3]

@@ -12,6 +12,7 @@ from dragon.store.store import Store
 log = structlog.get_logger()
 
 PAUSE_SECONDS = 1.0
+BATCH = 100
 
 
 class Reaper:
@@ -31,19 +32,26 @@ class Reaper:
 
     async def run_once(self) -> None:
         for shard in range(self._store.keys.shards):
-            _, requeued, failed = await self._store.reap(shard)
-            for key in requeued:
-                log.warning("job_requeued", key=key, reason="lease ran out")
-            for key in failed:
-                log.error("job_failed", key=key, reason="lease ran out on the last attempt")
-            await self._expire(shard)
+            while await self._reap(shard):
+                pass
+            while await self._expire(shard):
+                pass
 
-    async def _expire(self, shard: int) -> None:
+    async def _reap(self, shard: int) -> bool:
+        """Move some of what is due; whether there may be more."""
+        promoted, requeued, failed = await self._store.reap(shard, BATCH)
+        for key in requeued:
+            log.warning("job_requeued", key=key, reason="lease ran out")
+        for key in failed:
+            log.error("job_failed", key=key, reason="lease ran out on the last attempt")
+        return len(promoted) == BATCH or len(requeued) + len(failed) == BATCH
+
+    async def _expire(self, shard: int) -> bool:
         """Files first: a record without files is better than files that nobody knows."""
-        keys = await self._store.expired(shard)
-        if not keys:
-            return
+        keys = await self._store.expired(shard, BATCH)
         for key in keys:
             await self._outputs.delete(key)
-        await self._store.forget(shard, keys)
-        log.info("jobs_forgotten", count=len(keys))
+        if keys:
+            await self._store.forget(shard, keys)
+            log.info("jobs_forgotten", count=len(keys))
+        return len(keys) == BATCH
