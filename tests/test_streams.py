@@ -47,16 +47,16 @@ def hello(name: str) -> dict[str, Any]:
     return {"task_name": "hello", "name": name}
 
 
-async def waiting_jobs(api: Api) -> float:
-    """How many jobs clients of the server wait for, each as often as somebody does."""
+async def open_streams(api: Api) -> float:
+    """How many requests wait for jobs."""
     text = (await api.ask("GET", "/metrics")).body.decode()
-    [line] = [line for line in text.splitlines() if line.startswith("dragon_waiting_jobs ")]
+    [line] = [line for line in text.splitlines() if line.startswith("dragon_open_streams ")]
     return float(line.split()[1])
 
 
 async def until_waiting(api: Api, count: int) -> None:
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while await waiting_jobs(api) != count:
+        while await open_streams(api) != count:
             await asyncio.sleep(0.05)
 
 
@@ -142,7 +142,7 @@ async def test_an_answer_that_blocks_waits_for_the_last(api: Api, tmp_path: Path
     tasks = [gate(path), hello("John")]
     body = {"tasks": tasks, "block": True}
     created = asyncio.create_task(api.post("/v1/create", body))
-    await until_waiting(api, 2)
+    await until_waiting(api, 1)
     await eventually(lambda: list(tmp_path.glob("gate.*.started")))
     assert not created.done()
     path.touch()

@@ -96,8 +96,9 @@ class Watches:
     def __init__(self, store: Store, channel: str) -> None:
         self.channel = channel
         self._store = store
-        self._watches: dict[str, list[Watch]] = {}
+        self._watches: dict[str, set[Watch]] = {}
         self._joined: dict[str, int] = {}
+        self._count = 0
         self._reread_now = asyncio.Event()
         self.feed = Feed(store.client, self._reread_now.set)
         self._stack = AsyncExitStack()
@@ -119,14 +120,16 @@ class Watches:
 
     @property
     def count(self) -> int:
-        return sum(map(len, self._watches.values()))
+        """How many watches are open."""
+        return self._count
 
     async def open(self, keys: Iterable[str]) -> Watch:
         """A watch whose subscriptions are live; `close` it. Offer it a snapshot read after this."""
         keys = frozenset(keys)
         watch = Watch(dict.fromkeys(keys, 0))
+        self._count += 1
         for key in keys:
-            self._watches.setdefault(key, []).append(watch)
+            self._watches.setdefault(key, set()).add(watch)
         channels = {key[:CHANNEL_LENGTH] for key in keys} - {self.channel}
         for channel in channels:
             self._joined[channel] = self._joined.get(channel, 0) + 1
@@ -140,10 +143,11 @@ class Watches:
 
     async def close(self, watch: Watch, keys: Iterable[str]) -> None:
         """Forget the watch, opened on `keys`."""
-        keys = set(keys)
+        self._count -= 1
+        keys = frozenset(keys)
         for key in keys:
             watches = self._watches[key]
-            watches.remove(watch)
+            watches.discard(watch)
             if not watches:
                 del self._watches[key]
         for channel in {key[:CHANNEL_LENGTH] for key in keys} - {self.channel}:

@@ -119,7 +119,7 @@ class _Families(Collector):
             ended,
             self._durations(),
             GaugeMetricFamily(
-                "dragon_waiting_jobs", "Jobs that clients of this server wait for", self._streams
+                "dragon_open_streams", "Requests of this server that wait for jobs", self._streams
             ),
         ]
 
