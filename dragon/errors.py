@@ -59,6 +59,10 @@ class OverLimits(DragonError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class Conflict(DragonError):
+    """Another request came under the same idempotency key."""
+
+
 class FileNotFound(DragonError):
     """The task has no output file of that name; the message lists those it has."""
 

@@ -70,6 +70,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     read_timeout_seconds: Seconds = 30.0
     write_timeout_seconds: Seconds = 30.0
     reuse_seconds: Annotated[int, Meta(ge=0)] = 3600
+    idempotency_seconds: Positive = 86_400
     retention_seconds: Positive = 30 * 86_400
     volatile_seconds: Positive = 7 * 86_400
     drain_seconds: Seconds = 5.0

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from tests.pictures import CAT, ROCKET, URL, animation, corners, plain, write
 
 from dragon.errors import TaskFailed
 from tasks.image.info import Info, inspect
 from tasks.toolkit.vips import Image, pyvips
+from tests.pictures import CAT, ROCKET, URL, animation, corners, plain, write
 
 
 def info_of(path: Path) -> Info:

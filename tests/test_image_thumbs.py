@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.pictures import CAT, LIMITS, ROCKET, URL, Thumbnail, animation, psnr, write
 
 from dragon.errors import TaskFailed
 from dragon.params import read_params
@@ -16,6 +15,7 @@ from dragon.task import MediaLimits, Registry
 from tasks.image import thumbs
 from tasks.toolkit.geometry import Size
 from tasks.toolkit.vips import Image
+from tests.pictures import CAT, LIMITS, ROCKET, URL, Thumbnail, animation, psnr, write
 
 Sizes = dict[str, dict[str, Any]]
 

@@ -4,6 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tasks.toolkit.geometry import Size
+from tasks.toolkit.vips import Image, pyvips
 from tests.pictures import (
     BOTTOM_LEFT,
     BOTTOM_RIGHT,
@@ -18,9 +21,6 @@ from tests.pictures import (
     psnr,
     write,
 )
-
-from tasks.toolkit.geometry import Size
-from tasks.toolkit.vips import Image, pyvips
 
 
 def corner_colors(image: Image) -> list[list[float]]:

@@ -12,7 +12,7 @@ from dragon.engine.watching import Watch, Watches
 from dragon.errors import UnknownKeys
 from dragon.schemas import Events, Job, Record, Status, Update, decode_status, encode, is_key
 from dragon.settings import Account, Settings
-from dragon.store.store import Store, Submission
+from dragon.store.store import Idempotency, Store, Submission
 from dragon.task import Registry
 
 log = structlog.get_logger()
@@ -36,12 +36,16 @@ class Engine:
         base_url: str,
         *,
         is_reusable: bool = False,
+        idempotency: Idempotency | None = None,
     ) -> Submission:
-        """The jobs of one request; with `is_reusable` an identical one's job may answer it."""
+        """The jobs of one request; with `is_reusable` an identical one's job may answer it.
+
+        With `idempotency` the request's own jobs answer it when it is repeated.
+        """
         fingerprint = None
         if is_reusable and self._settings.reuse_seconds and not definitions[0].problems:
             fingerprint = _fingerprint(definitions[0], account, base_url)
-        shard = self._store.keys.shard_for(fingerprint)
+        shard = self._store.keys.shard_for(idempotency.key if idempotency else fingerprint)
         jobs = [self._job(definition, account, base_url, shard) for definition in definitions]
         return Submission(
             account=account.name,
@@ -52,12 +56,16 @@ class Engine:
             shard=shard,
             fingerprint=fingerprint or "",
             reuse_seconds=self._settings.reuse_seconds,
+            idempotency=idempotency,
         )
 
     async def submit(self, submission: Submission) -> Sequence[Update]:
-        """Queue the jobs; their first statuses. Raises OverLimits, and then nothing is queued."""
-        await self._submit(submission)
-        return submission.updates
+        """Queue the jobs; their first statuses.
+
+        Raises OverLimits or Conflict, and then nothing is queued.
+        """
+        answered = await self._submit(submission)
+        return [record.update for record in answered] if answered else submission.updates
 
     async def run(self, submission: Submission) -> list[Update]:
         """Queue the jobs and wait until all have ended; their final statuses, in order."""
@@ -72,10 +80,14 @@ class Engine:
         """Queue the jobs; their first statuses, and a watch of those that have not ended."""
         keys = [update.key for update in submission.updates if not update.is_final]
         async with self._watching(keys) as watch:
-            updates = await self.submit(submission)
-            for update in updates:
-                watch.skip(update)
-            yield updates, watch
+            answered = await self._submit(submission)
+            if not answered:
+                for update in submission.updates:
+                    watch.skip(update)
+                yield submission.updates, watch
+                return
+        async with self.watching([record.update.key for record in answered]) as followed:
+            yield followed
 
     async def read(self, keys: Sequence[str]) -> list[Record]:
         """The jobs' records; raises UnknownKeys, naming each key that is unknown or expired."""
@@ -110,12 +122,24 @@ class Engine:
     async def run_reusable(self, submission: Submission) -> Record:
         """The record of the one job, or of an identical one that ran or runs, once it has ended."""
         async with self._watching([submission.jobs[0].key]) as watch:
-            reused = await self._submit(submission)
-            if reused is None and not submission.updates[0].is_final:
+            answered = await self._submit(submission)
+            if not answered and not submission.updates[0].is_final:
                 await watch.ends()
-        if reused and reused.update.is_final:
-            return reused
-        return await self.wait_for_record(reused.update.key if reused else submission.jobs[0].key)
+        if not answered:
+            [record] = await self.read([submission.jobs[0].key])
+            return record
+        [record] = answered
+        return record if record.update.is_final else await self.wait_for_record(record.update.key)
+
+    async def cancel(self, keys: Sequence[str], account: Account) -> list[Update]:
+        """End the account's jobs, those that run too; ended ones stay as they are.
+
+        Raises UnknownKeys for keys that do not exist or belong to another account.
+        """
+        records = await self.read(keys)
+        _check_keys(record.update.key for record in records if record.job.account != account.name)
+        await self._store.cancel(list(dict.fromkeys(keys)))
+        return [record.update for record in await self.read(keys)]
 
     def seconds_left(self, record: Record) -> int:
         """How long the job's files will be kept."""
@@ -128,9 +152,9 @@ class Engine:
         reuse_seconds = max(0, int(self._settings.reuse_seconds - age_seconds))
         return min(reuse_seconds, self.seconds_left(record))
 
-    async def _submit(self, submission: Submission) -> Record | None:
-        reused = await self._store.submit(submission)
-        if reused is None:
+    async def _submit(self, submission: Submission) -> list[Record] | None:
+        answered = await self._store.submit(submission)
+        if answered is None:
             for job, update in zip(submission.jobs, submission.updates, strict=True):
                 log.info(
                     "job_created",
@@ -139,7 +163,7 @@ class Engine:
                     account=job.account,
                     status=update.state,
                 )
-        return reused
+        return answered
 
     @asynccontextmanager
     async def _watching(self, keys: Sequence[str]) -> AsyncIterator[Watch]:

@@ -44,6 +44,7 @@ class Worker:
         await self._stack.enter_async_context(feed)
         for kind in self._slots:
             await feed.subscribe(self._store.keys.wake_channel(kind), lambda _: self._wake.set())
+        await feed.subscribe(self._store.keys.cancelled_channel, self._on_cancelled)
         background = await self._stack.enter_async_context(Background())
         self._claimer = background.start(self._claim_forever(), "claim")
         background.start(self._renew_forever(), "renew")
@@ -153,6 +154,13 @@ class Worker:
             if claim in self._runs:
                 log.warning("lease_lost", key=claim.job.key)
                 self._runs[claim][1].cancel()
+
+    def _on_cancelled(self, message: bytes) -> None:
+        """The store has ended the job already: what is left is to stop the work."""
+        for claim, (_, task) in self._runs.items():
+            if claim.job.key == message.decode():
+                log.info("job_cancelled", key=claim.job.key)
+                task.cancel()
 
     async def _hand_back(self, run: Run, task: asyncio.Task[None]) -> None:
         task.cancel()

@@ -13,10 +13,12 @@ from dragon.http.authentication import Accounts
 from dragon.http.bodies import read_body
 from dragon.http.errors import raw_json_response
 from dragon.http.files import base_url, choose_file, redirect_to_file
+from dragon.http.idempotency import read_idempotency
 from dragon.http.ndjson import StreamWriter
 from dragon.http.parameters import Parameters, task_query
 from dragon.schemas import Record, Update, decode_status, encode
 from dragon.settings import Account, Settings
+from dragon.store.store import Submission
 
 
 class DragonV1:
@@ -31,6 +33,7 @@ class DragonV1:
         return [
             web.post("/v1/create", self.create),
             web.post("/v1/create_stream", self.create_stream),
+            web.post("/v1/cancel", self.cancel),
             web.get("/v1/status", self.status),
             web.post("/v1/status", self.status),
             *(
@@ -48,7 +51,7 @@ class DragonV1:
         definitions = parameters.take_definitions(self._engine.registry, self._settings)
         is_blocking = parameters.take_block()
         parameters.check()
-        submission = self._engine.prepare(definitions, account, self._base_url(request))
+        submission = await self._prepare(request, account, definitions)
         run = self._engine.run if is_blocking else self._engine.submit
         return raw_json_response(_list(await run(submission)))
 
@@ -56,9 +59,15 @@ class DragonV1:
         account, parameters = await self._read_creation(request)
         definitions = parameters.take_definitions(self._engine.registry, self._settings)
         parameters.check()
-        submission = self._engine.prepare(definitions, account, self._base_url(request))
+        submission = await self._prepare(request, account, definitions)
         async with self._engine.submitting(submission) as (updates, watch):
             return await self._writer(request).send(_list(updates), watch, translate)
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        account, parameters = await self._read_creation(request)
+        keys = parameters.take_keys("tasks", self._settings)
+        parameters.check()
+        return raw_json_response(_list(await self._engine.cancel(keys, account)))
 
     async def status(self, request: web.Request) -> web.Response:
         parameters = await self._read_parameters(request)
@@ -88,7 +97,7 @@ class DragonV1:
         account, parameters = await self._read_creation(request)
         definitions = parameters.take_definition(self._engine.registry)
         parameters.check()
-        submission = self._engine.prepare(definitions, account, self._base_url(request))
+        submission = await self._prepare(request, account, definitions)
         [update] = await self._engine.run(submission)
         [record] = await self._engine.read([update.key])
         return self._redirect(request, record, 0)
@@ -105,6 +114,14 @@ class DragonV1:
     async def _read_creation(self, request: web.Request) -> tuple[Account, Parameters]:
         body = await read_body(request, self._settings)
         return self._accounts.authenticate(request, body), Parameters(body, "body")
+
+    async def _prepare(
+        self, request: web.Request, account: Account, definitions: list[Definition]
+    ) -> Submission:
+        idempotency = await read_idempotency(request, account, self._settings)
+        return self._engine.prepare(
+            definitions, account, self._base_url(request), idempotency=idempotency
+        )
 
     async def _read_parameters(self, request: web.Request) -> Parameters:
         if request.method == hdrs.METH_POST:

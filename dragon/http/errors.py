@@ -7,6 +7,7 @@ from aiohttp import hdrs, web
 
 from dragon.errors import (
     BadRequest,
+    Conflict,
     DragonError,
     FileNotFound,
     Location,
@@ -24,6 +25,7 @@ _STATUSES: dict[type[DragonError], HTTPStatus] = {
     Unauthorized: HTTPStatus.UNAUTHORIZED,
     OverLimits: HTTPStatus.UNAUTHORIZED,
     FileNotFound: HTTPStatus.NOT_FOUND,
+    Conflict: HTTPStatus.UNPROCESSABLE_ENTITY,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 

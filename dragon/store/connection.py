@@ -19,7 +19,7 @@ from redis.exceptions import (
 
 from dragon.errors import Unavailable
 
-SCRIPTS = ("submit", "claim", "renew", "progress", "finish", "retry", "reap", "forget")
+SCRIPTS = ("submit", "claim", "renew", "progress", "finish", "retry", "reap", "cancel", "forget")
 
 
 UNREACHABLE = "the store cannot be reached, try again soon"

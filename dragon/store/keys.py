@@ -44,5 +44,9 @@ class Keys:
     def status_channel(self, key: str) -> str:
         return f"{self.channels}status:{key[:CHANNEL_LENGTH]}"
 
+    @property
+    def cancelled_channel(self) -> str:
+        return f"{self.channels}cancelled"
+
     def wake_channel(self, kind: Kind) -> str:
         return f"{self.channels}wake:{kind}"

@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 import msgspec
 from msgspec import Struct
 
-from dragon.errors import OverLimits, Unavailable
+from dragon.errors import Conflict, OverLimits, Unavailable
 from dragon.schemas import (
     Claim,
     Job,
@@ -37,6 +37,14 @@ from dragon.store.keys import Keys
 Answer = TypeVar("Answer")
 
 
+class Idempotency(Struct, frozen=True, kw_only=True):
+    """What makes a request a repetition: hashes of the key that the client gave and of the body."""
+
+    key: str
+    body: str
+    seconds: int
+
+
 class Submission(Struct, frozen=True, kw_only=True):
     """One request's jobs, accepted or refused together. `updates` are their first statuses."""
 
@@ -48,6 +56,7 @@ class Submission(Struct, frozen=True, kw_only=True):
     shard: int
     fingerprint: str = ""
     reuse_seconds: int = 0
+    idempotency: Idempotency | None = None
 
 
 class Store:
@@ -78,14 +87,17 @@ class Store:
 
     # Transitions, in the order a job goes through them.
 
-    async def submit(self, submission: Submission) -> Record | None:
-        """Queue all jobs of a request; or return the record of the job that answers it already.
+    async def submit(self, submission: Submission) -> list[Record] | None:
+        """Queue all jobs of a request; or return the records of those that answer it already.
 
-        Raises OverLimits, and then nothing is queued.
+        Raises OverLimits or Conflict, and then nothing is queued.
         """
         answer = await self._in_time(self._submits[submission.shard].add(submission))
-        if answer[0] == b"reused":
-            return _record(answer[1].decode(), answer[2:])
+        if answer[0] == b"answered":
+            records = [_record(key.decode(), fields) for key, *fields in answer[1:]]
+            return [record for record in records if record]
+        if answer[0] == b"conflict":
+            raise Conflict("another request was made with this Idempotency-Key")
         if answer[0] == b"queued":
             words = f"this account may have {answer[1]} tasks queued"
             raise _over_limits(words, answer[1], len(submission.jobs), 5)
@@ -149,6 +161,12 @@ class Store:
         answer = await self._run("reap", shard, [self.clock.iso(), limit])
         promoted, requeued, failed = ([key.decode() for key in keys] for keys in answer)
         return promoted, requeued, failed
+
+    async def cancel(self, keys: Sequence[str]) -> None:
+        """End jobs that have not ended; their workers are told to stop them."""
+        for shard in range(self.keys.shards):
+            if mine := [key for key in keys if self.keys.shard_of(key) == shard]:
+                await self._run("cancel", shard, [self.clock.iso(), *mine])
 
     async def expired(self, shard: int, limit: int = 100) -> list[str]:
         """Keys of ended jobs that may be forgotten, once their files are deleted."""
@@ -226,7 +244,7 @@ def _record(key: str, fields: Sequence[bytes | None]) -> Record | None:
 
 
 def _pack(submission: Submission) -> tuple[Any, ...]:
-    limits = submission.limits
+    limits, idempotency = submission.limits, submission.idempotency
     jobs = [
         (
             job.key,
@@ -250,5 +268,8 @@ def _pack(submission: Submission) -> tuple[Any, ...]:
         limits.queued or 0,
         limits.per_minute or 0,
         submission.fingerprint,
+        idempotency.key if idempotency else "",
+        idempotency.body if idempotency else "",
+        idempotency.seconds if idempotency else 0,
         jobs,
     )

@@ -13,6 +13,7 @@
 --   queued, running        hash   jobs of each account in that state
 --   rate                   hash   time (ms) at which each account's minute is free again
 --   reuse:<fingerprint>    string key of the job that answers the same request
+--   idempotent:<acct>:<k>  list   what a repeated request is known by: its body, then its jobs
 --   ended                  hash   jobs ended, by "<task> <state>"
 --   consumers:<kind>       zset   workers, by the time (ms) they last asked for work
 
@@ -75,6 +76,14 @@ local function leave_running(key, account)
   end
 end
 
+-- A job that waits, wherever it does, waits no longer.
+local function leave_queue(key, kind, account)
+  redis.call('ZREM', base .. 'ready:' .. kind, key)
+  redis.call('ZREM', base .. 'parked:' .. kind .. ':' .. account, key)
+  redis.call('ZREM', base .. 'delayed', key)
+  redis.call('HINCRBY', base .. 'queued', account, -1)
+end
+
 -- The run of `token` still holds the job: the guard of every write a worker makes.
 local function holds(key, token)
   local held = redis.call('HMGET', base .. 'job:' .. key, 'token', 'state')
@@ -87,14 +96,15 @@ local function expire(key, retention_ms)
   return expires
 end
 
--- Moves a claimed job to its final state and tells whoever waits.
+-- Moves a job that waits or runs to its final state and tells whoever waits for it.
 local function complete(key, state, line, files)
   local job = base .. 'job:' .. key
-  local is = redis.call('HMGET', job, 'account', 'task', 'retention', 'reuse', 'reuse_ms')
+  local is = redis.call('HMGET', job, 'account', 'task', 'retention', 'reuse', 'reuse_ms',
+    'kind', 'state')
   local version = redis.call('HINCRBY', job, 'version', 1)
   redis.call('HSET', job, 'state', state, 'line', line, 'files', files,
     'expires', expire(key, tonumber(is[3])))
-  leave_running(key, is[1])
+  if is[7] == 'executing' then leave_running(key, is[1]) else leave_queue(key, is[6], is[1]) end
   redis.call('HINCRBY', base .. 'ended', is[2] .. ' ' .. state, 1)
   if is[4] then
     if state == 'success' and tonumber(is[5]) > 0 then

@@ -1,10 +1,12 @@
 -- submit: nothing -> queued (or error, for a job whose parameters are wrong)
 --
 -- ARGV[2]  MessagePack: a list of requests {account, queued limit or 0, per minute or 0, reuse,
---          jobs}; a job is {key, state, line, blob, kind, task, queued, cost, running limit or 0,
---          attempts, retention ms, reuse ms}. A request is accepted whole or refused whole.
--- Returns  for each request {'accepted'}, {'reused', record...}, or what it is over:
---          {'queued', limit} or {'per_minute', ms to wait}
+--          idempotency key, body, seconds to remember it, jobs}; a job is {key, state, line, blob,
+--          kind, task, queued, cost, running limit or 0, attempts, retention ms, reuse ms}.
+--          A request is accepted whole or refused whole.
+-- Returns  for each request {'accepted'}; {'answered', record…} by jobs that exist already;
+--          {'conflict'} with a request of the same idempotency key and another body;
+--          or what it is over: {'queued', limit} or {'per_minute', ms to wait}
 -- Tells    workers of each kind that got a job
 --
 -- A job that exists already is left as it is, so a repeated call is harmless.
@@ -40,25 +42,49 @@ local function add(job, account, reuse)
   enqueue(key, kind, account, cost)
 end
 
-local function reusable(reuse)
-  if reuse == '' then return nil end
-  local key = redis.call('GET', base .. 'reuse:' .. reuse)
-  if not key then return nil end
-  local record = redis.call('HMGET', base .. 'job:' .. key,
-    'version', 'state', 'line', 'job', 'files', 'expires')
-  if not record[1] then return nil end
-  return {'reused', key, unpack(record)}
+-- The records of jobs that exist already, or nil if one of them is gone.
+local function answered(keys)
+  local answer = {'answered'}
+  for index, key in ipairs(keys) do
+    local record = redis.call('HMGET', base .. 'job:' .. key,
+      'version', 'state', 'line', 'job', 'files', 'expires')
+    if not record[1] then return nil end
+    answer[index + 1] = {key, unpack(record)}
+  end
+  return answer
+end
+
+local function reused(reuse)
+  local key = reuse ~= '' and redis.call('GET', base .. 'reuse:' .. reuse)
+  return key and answered({key})
+end
+
+local function repeated(name, body)
+  local known = redis.call('LRANGE', name, 0, -1)
+  if not known[1] then return nil end
+  if table.remove(known, 1) ~= body then return {'conflict'} end
+  return answered(known)
+end
+
+local function remember(name, body, seconds, jobs)
+  redis.call('DEL', name)
+  redis.call('RPUSH', name, body)
+  for _, job in ipairs(jobs) do redis.call('RPUSH', name, job[1]) end
+  redis.call('EXPIRE', name, seconds)
 end
 
 local function accept(request)
-  local account, queued_limit, per_minute, reuse, jobs = unpack(request)
-  local reused = reusable(reuse)
-  if reused then return reused end
+  local account, queued_limit, per_minute, reuse, idempotency, body, seconds, jobs =
+    unpack(request)
+  local name = base .. 'idempotent:' .. account .. ':' .. idempotency
+  local answer = idempotency ~= '' and repeated(name, body) or reused(reuse)
+  if answer then return answer end
   local waiting = tonumber(redis.call('HGET', base .. 'queued', account)) or 0
   if queued_limit > 0 and waiting + #jobs > queued_limit then return {'queued', queued_limit} end
   local wait = over_rate(account, per_minute, #jobs)
   if wait then return {'per_minute', wait} end
   for _, job in ipairs(jobs) do add(job, account, reuse) end
+  if idempotency ~= '' then remember(name, body, seconds, jobs) end
   return {'accepted'}
 end
 

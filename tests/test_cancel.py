@@ -1,0 +1,113 @@
+"""Cancelled tasks end at once: those that wait never run, those that run are stopped."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from dragon.store.store import Store
+from tests.conftest import Api
+from tests.support import Dragon, eventually, read_lines, submission
+
+
+def gate(path: Path) -> dict[str, Any]:
+    return {"task_name": "site.heavy_gate", "path": str(path)}
+
+
+async def test_a_running_task_is_stopped_and_those_that_wait_never_run(
+    api: Api, tmp_path: Path
+) -> None:
+    paths = [tmp_path / name for name in ("first", "second", "third")]
+    async with api.session.post(
+        api.url + "/v1/create_stream",
+        json={"tasks": [gate(path) for path in paths]},
+        headers=api.headers,
+    ) as stream:
+        keys = [status["key"] for status in await stream_list(stream)]
+        await eventually(lambda: len(list(tmp_path.glob("*.started"))) == 2)
+        status, statuses = await api.post("/v1/cancel", {"tasks": keys})
+        lines = await read_lines(stream)
+    assert status == 200
+    assert [one["key"] for one in statuses] == keys
+    for one in statuses:
+        assert (one["status"], one["result"]) == ("error", "cancelled")
+        assert "completed" in one["events"]
+    assert ["started" in one["events"] for one in statuses] == [True, True, False]
+    finals = [line for line in lines if line["status"] == "error"]
+    assert sorted(line["key"] for line in finals) == sorted(keys)
+    assert not list(tmp_path.glob("third.*.started"))
+
+
+async def stream_list(stream: Any) -> list[dict[str, Any]]:
+    return list(json.loads(await stream.content.readline()))
+
+
+async def test_the_slots_of_cancelled_tasks_are_free_again(api: Api, tmp_path: Path) -> None:
+    tasks = [gate(tmp_path / "gate")] * 2
+    _, statuses = await api.post("/v1/create", {"tasks": tasks})
+    await api.post("/v1/cancel", {"tasks": [one["key"] for one in statuses]})
+    after = tmp_path / "after"
+    after.touch()
+    assert (await api.run(**gate(after)))["status"] == "success"
+
+
+async def test_the_child_that_decodes_for_a_cancelled_task_is_killed(
+    api: Api, dragon: Dragon
+) -> None:
+    before = {child.pid for child in dragon.decoders()}
+    _, [created] = await api.post("/v1/create", {"tasks": [{"task_name": "site.spin"}]})
+
+    busy: list[psutil.Process] = []
+
+    def find_busy() -> list[psutil.Process]:
+        children = [child for child in dragon.decoders() if child.pid in before]
+        busy.extend(child for child in children if child.status() == psutil.STATUS_RUNNING)
+        return busy
+
+    await eventually(find_busy)
+    [child] = busy
+    await api.post("/v1/cancel", {"tasks": created["key"]})
+    await eventually(lambda: not child.is_running())
+
+
+async def test_a_task_that_has_ended_is_left_as_it_is(api: Api) -> None:
+    done = await api.run(task_name="hello", name="John")
+    assert await api.post("/v1/cancel", {"tasks": [done["key"]]}) == (200, [done])
+
+
+async def test_tasks_of_others_are_as_unknown_as_those_that_do_not_exist(
+    api: Api, tmp_path: Path
+) -> None:
+    path = tmp_path / "gate"
+    _, [created] = await api.post("/v1/create", {"tasks": [gate(path)]})
+    body = {"tasks": [created["key"]]}
+    status, refused = await api.post("/v1/cancel", body, Authorization="Secret other-secret")
+    assert status == 404
+    unknown = await api.post("/v1/cancel", {"tasks": ["A" * 26]})
+    assert unknown[0] == 404
+    assert refused["errors"][0]["description"] == unknown[1]["errors"][0]["description"].replace(
+        "A" * 26, created["key"]
+    )
+    path.touch()
+    _, [ended] = await api.get(f"/v1/status?tasks={created['key']}&block=true")
+    assert ended["status"] == "success"
+
+
+async def test_cancelling_asks_for_credentials(api: Api) -> None:
+    answer = await api.ask("POST", "/v1/cancel", json={"tasks": ["A" * 26]})
+    assert answer.status == 401
+
+
+async def test_counters_and_queues_forget_cancelled_jobs(store: Store) -> None:
+    request = submission(store, 3)
+    await store.submit(request)
+    [claimed] = (await store.claim("worker", {"fast": 1}, 0))[0]
+    await store.cancel([job.key for job in request.jobs])
+    assert not await store.finish(claimed, "success", b"{}", ())
+    assert (await store.claim("worker", {"fast": 9}, 0))[0] == []
+    base = store.keys.base(0)
+    for name in ("queued", "running"):
+        counts: Any = await store.client.hgetall(base + name)  # type: ignore[misc]
+        assert set(counts.values()) <= {b"0"}
+    assert await store.client.zcard(base + "leases") == 0
