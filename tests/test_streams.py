@@ -197,13 +197,13 @@ async def block(session: aiohttp.ClientSession, key: str) -> Any:
 
 
 async def check_subscriptions(broker: Broker) -> None:
-    """The server's one connection has one status channel; the worker's has its wake channels."""
+    """The server's one connection has one status channel; the worker's is woken, and told to stop."""
     listed = await broker.client.client_list(_type="pubsub")
     woken = len(await broker.client.pubsub_channels("dragon:wake:*"))
     told = len(await broker.client.pubsub_channels("dragon:status:*"))
     assert woken > 1
     assert told == 1
-    assert sorted(int(client["sub"]) for client in listed) == [told, woken]
+    assert sorted(int(client["sub"]) for client in listed) == [told, woken + 1]
 
 
 async def test_a_client_that_leaves_ends_its_watch_and_not_its_job(
