@@ -1,6 +1,7 @@
 """The `dragon` command: run, serve, worker, create, status."""
 
 import asyncio
+import gc
 import socket
 import sys
 from collections.abc import Callable, Coroutine
@@ -193,4 +194,8 @@ def _parameter(text: str) -> tuple[str, Any]:
 def _run_loop(main: Coroutine[Any, Any, None]) -> None:
     import uvloop
 
+    # What was imported stays: the collector need not look at it again and again, nor so often.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
     uvloop.run(main)

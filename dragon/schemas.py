@@ -1,6 +1,5 @@
 """The words of the system as structs, with their codecs."""
 
-import base64
 import re
 import secrets
 from typing import Any, Literal
@@ -14,6 +13,11 @@ Kind = Literal["fast", "heavy", "flow", "record"]
 KINDS: tuple[Kind, ...] = ("fast", "heavy", "flow", "record")
 CHANNEL_LENGTH = 3
 
+_BASE32 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+_DIGITS = _BASE32 * 8
+_LAST_DIGITS = _BASE32[::4] * 32
+"""25 digits hold 125 of the 128 bits, the last one the other 3."""
+
 
 def new_key(channel: str = "") -> str:
     """A task key: 26 characters of base32 of 128 random bits, starting with `channel` if given.
@@ -21,8 +25,8 @@ def new_key(channel: str = "") -> str:
     The first characters of a key name the pub/sub channel of its job, so that the server process
     that creates a job already listens to it; each process draws its own channel at random.
     """
-    key = base64.b32encode(secrets.token_bytes(16)).decode()[:26]
-    return channel + key[len(channel) :]
+    rest = secrets.token_bytes(26 - len(channel))
+    return channel + (rest[:-1].translate(_DIGITS) + rest[-1:].translate(_LAST_DIGITS)).decode()
 
 
 _KEY = re.compile(r"\A[A-Z2-7]{26}\Z")

@@ -48,6 +48,7 @@ class RunContext:
     ) -> None:
         self.limits = limits
         self.phases: dict[str, float] = {}
+        self.has_directory = False
         self._directory = directory
         self._timeout_seconds = timeout_seconds
         self._downloads = downloads
@@ -88,7 +89,9 @@ class RunContext:
 
     def _path(self, name: str) -> Path:
         """In the run's directory, which is made when something is to lie in it."""
-        self._directory.mkdir(mode=0o700, exist_ok=True)
+        if not self.has_directory:
+            self._directory.mkdir(mode=0o700)
+            self.has_directory = True
         return self._directory / name
 
     async def _send_newest(self) -> None:

@@ -54,6 +54,7 @@ class Run:
     def __init__(self, tools: Tools, claim: Claim) -> None:
         self.claim = claim
         self.phases: dict[str, float] = {}
+        self._context: RunContext | None = None
         self._tools = tools
         self._directory = tools.directory / f"{claim.job.key}.{claim.token}"
 
@@ -63,7 +64,7 @@ class Run:
             outcome = await self._attempt()
             await self._write(outcome)
         finally:
-            if self._directory.exists():
+            if self._context and self._context.has_directory:
                 await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
         return outcome
 
@@ -108,6 +109,7 @@ class Run:
             send_progress=self._send_progress,
         )
         self.phases = context.phases
+        self._context = context
         try:
             async with asyncio.timeout(self.claim.job.timeout_seconds) as deadline:
                 return await task.function(params, context)

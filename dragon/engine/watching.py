@@ -26,9 +26,11 @@ class Watch:
     A reader that is slow misses intermediate statuses, never a final one.
     """
 
+    __slots__ = ("_fresh", "_interruption", "_versions", "_waiter", "_wants_end")
+
     def __init__(self, known: Mapping[str, int]) -> None:
+        # The newest version passed on of each job that has not ended.
         self._versions = dict(known)
-        self._open = set(known)
         self._fresh: dict[str, Update] = {}
         self._waiter: asyncio.Future[None] | None = None
         self._wants_end = False
@@ -37,25 +39,22 @@ class Watch:
     @property
     def keys(self) -> frozenset[str]:
         """The jobs that have not ended."""
-        return frozenset(self._open)
+        return frozenset(self._versions)
 
     def skip(self, update: Update) -> None:
         """This one has been told already: pass on only what is newer."""
-        if update.version < self._versions.get(update.key, 0):
-            return
-        self._versions[update.key] = update.version
-        self._fresh.pop(update.key, None)
-        if update.is_final:
-            self._open.discard(update.key)
+        fresh = self._fresh.get(update.key)
+        if fresh and fresh.version <= update.version:
+            del self._fresh[update.key]
+        if self._is_newer(update):
+            self._note(update)
 
     def offer(self, update: Update) -> None:
-        if update.key not in self._open or update.version <= self._versions[update.key]:
+        if not self._is_newer(update):
             return
-        self._versions[update.key] = update.version
         self._fresh[update.key] = update
-        if update.is_final:
-            self._open.discard(update.key)
-        if self._waiter and not self._waiter.done() and not (self._wants_end and self._open):
+        self._note(update)
+        if self._waiter and not self._waiter.done() and not (self._wants_end and self._versions):
             self._waiter.set_result(None)
 
     def interrupt(self, error: Exception) -> None:
@@ -66,7 +65,7 @@ class Watch:
 
     async def changes(self) -> list[Update]:
         """What is newer than at the last call, waiting for something; empty when all have ended."""
-        if not self._fresh and self._open:
+        if not self._fresh and self._versions:
             await self._wait(wants_end=False)
         changes = list(self._fresh.values())
         self._fresh.clear()
@@ -74,9 +73,19 @@ class Watch:
 
     async def ends(self) -> dict[str, Update]:
         """Wait until all have ended; the final status of each that had not when this began."""
-        if self._open:
+        if self._versions:
             await self._wait(wants_end=True)
         return self._fresh
+
+    def _is_newer(self, update: Update) -> bool:
+        version = self._versions.get(update.key)
+        return version is not None and update.version > version
+
+    def _note(self, update: Update) -> None:
+        if update.is_final:
+            del self._versions[update.key]
+        else:
+            self._versions[update.key] = update.version
 
     async def _wait(self, *, wants_end: bool) -> None:
         if self._interruption:

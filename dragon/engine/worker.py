@@ -35,6 +35,8 @@ class Worker:
         self._runs: dict[Claim, tuple[Run, asyncio.Task[None]]] = {}
         self._wake = asyncio.Event()
         self._is_stopping = False
+        self._is_more_ready = False
+        self._was_full = False
         self._first_shard = 0
         self._durations = Durations(tools.store)
         self._stack = AsyncExitStack()
@@ -70,13 +72,14 @@ class Worker:
     async def _claim_forever(self) -> None:
         while not self._is_stopping:
             self._wake.clear()
+            self._was_full = not all(self._free_slots().values())
             try:
-                is_more_ready = await self._claim_once()
+                self._is_more_ready = await self._claim_once()
             except Unavailable as error:
                 log.warning("claim_failed", error=error.message)
                 await asyncio.sleep(random.uniform(0.2, 0.6))  # noqa: S311
                 continue
-            if not (is_more_ready and self._has_free_slots()):
+            if not (self._is_more_ready and self._has_free_slots()):
                 await self._sleep_until_woken()
 
     async def _claim_once(self) -> bool:
@@ -139,7 +142,9 @@ class Worker:
         finally:
             self._used[job.kind] -= 1
             self._runs.pop(run.claim, None)
-            self._wake.set()
+            # A claim that found free slots of all kinds and left nothing needs no other after it.
+            if self._is_more_ready or self._was_full:
+                self._wake.set()
 
     async def _renew_forever(self) -> None:
         while True:

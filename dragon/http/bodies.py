@@ -1,6 +1,7 @@
 """Reads request bodies as JSON objects and refuses, in words, whatever is not one."""
 
 import asyncio
+import codecs
 import json
 from typing import Any, NoReturn
 
@@ -22,8 +23,11 @@ async def read_body(request: web.Request, settings: Settings) -> dict[str, Any]:
     Raises BadRequest naming `body`.
     """
     try:
-        async with asyncio.timeout(settings.read_timeout_seconds):
+        if request.content.is_eof():
             text = await request.read()
+        else:
+            async with asyncio.timeout(settings.read_timeout_seconds):
+                text = await request.read()
     except TimeoutError:
         _refuse(f"the body took longer than {settings.read_timeout_seconds:g} seconds to come")
     except web.HTTPRequestEntityTooLarge:
@@ -38,7 +42,7 @@ def parse_object(text: bytes, max_depth: int) -> dict[str, Any]:
     if not text.strip():
         _refuse("the body is empty, a JSON object is expected")
     try:
-        value = _DECODER.decode(text.decode("utf-8-sig"))
+        value = _DECODER.decode(text.removeprefix(codecs.BOM_UTF8).decode())
     except UnicodeDecodeError as error:
         _refuse(f"the body is not UTF-8: byte {error.start} is wrong")
     except RecursionError:

@@ -15,13 +15,13 @@ local function is_full(account, limit)
   return (tonumber(redis.call('HGET', base .. 'running', account)) or 0) >= tonumber(limit)
 end
 
-local function run(key, job, tag, account, queued)
-  local version = redis.call('HINCRBY', job, 'version', 1)
-  local token = redis.call('HINCRBY', job, 'token', 1)
-  local attempt = redis.call('HINCRBY', job, 'attempt', 1)
+local function run(key, tag, is)
+  local account, queued = is[2], is[4]
+  local version, token, attempt = is[5] + 1, is[6] + 1, is[7] + 1
   local line = '{"status":"executing","key":"' .. key .. '","events":{"queued":"' .. queued
     .. '","started":"' .. ARGV[3] .. '"}}'
-  redis.call('HSET', job, 'state', 'executing', 'line', line, 'tag', tag, 'started', ARGV[3])
+  redis.call('HSET', base .. 'job:' .. key, 'version', version, 'token', token,
+    'attempt', attempt, 'state', 'executing', 'line', line, 'tag', tag, 'started', ARGV[3])
   redis.call('ZADD', base .. 'leases', now + ARGV[4], key)
   redis.call('HINCRBY', base .. 'running', account, 1)
   redis.call('HINCRBY', base .. 'queued', account, -1)
@@ -33,13 +33,14 @@ local function claim_one(kind)
   local popped = redis.call('ZPOPMIN', base .. 'ready:' .. kind)
   local key, tag = popped[1], popped[2]
   if not key then return false end
-  local job = base .. 'job:' .. key
-  local is = redis.call('HMGET', job, 'job', 'account', 'limit', 'queued')
+  local is = redis.call('HMGET', base .. 'job:' .. key, 'job', 'account', 'limit', 'queued',
+    'version', 'token', 'attempt')
   if is_full(is[2], is[3]) then
     redis.call('ZADD', base .. 'parked:' .. kind .. ':' .. is[2], tag, key)
+    redis.call('HINCRBY', base .. 'parked', is[2], 1)
     return true
   end
-  local token, attempt = run(key, job, tag, is[2], is[4])
+  local token, attempt = run(key, tag, is)
   -- Old places come up again after a retry or a pause: virtual time must not go back with them,
   -- or newcomers would get tags before those of everybody who waits.
   local fair = base .. 'fair:' .. kind

@@ -7,6 +7,7 @@
 --   ready:<kind>           zset   jobs that wait for a worker, by fair-queue tag
 --   fair:<kind>            hash   next free tag of each account; field "" is the virtual time
 --   parked:<kind>:<acct>   zset   jobs of an account that runs as many as it may, by tag
+--   parked                 hash   how many each account has of those
 --   delayed                zset   jobs that wait for a retry, by due time (ms)
 --   leases                 zset   claimed jobs, by end of lease (ms)
 --   expiry                 zset   ended jobs, by the time they may be forgotten (ms)
@@ -66,9 +67,11 @@ end
 local function leave_running(key, account)
   redis.call('ZREM', base .. 'leases', key)
   redis.call('HINCRBY', base .. 'running', account, -1)
+  if (tonumber(redis.call('HGET', base .. 'parked', account)) or 0) == 0 then return end
   for _, kind in ipairs(KINDS) do
     local parked = redis.call('ZPOPMIN', base .. 'parked:' .. kind .. ':' .. account)
     if parked[1] then
+      redis.call('HINCRBY', base .. 'parked', account, -1)
       redis.call('ZADD', base .. 'ready:' .. kind, parked[2], parked[1])
       wake(kind)
       return
@@ -79,7 +82,8 @@ end
 -- A job that waits, wherever it does, waits no longer.
 local function leave_queue(key, kind, account)
   redis.call('ZREM', base .. 'ready:' .. kind, key)
-  redis.call('ZREM', base .. 'parked:' .. kind .. ':' .. account, key)
+  local parked = redis.call('ZREM', base .. 'parked:' .. kind .. ':' .. account, key)
+  redis.call('HINCRBY', base .. 'parked', account, -parked)
   redis.call('ZREM', base .. 'delayed', key)
   redis.call('HINCRBY', base .. 'queued', account, -1)
 end
@@ -100,9 +104,9 @@ end
 local function complete(key, state, line, files)
   local job = base .. 'job:' .. key
   local is = redis.call('HMGET', job, 'account', 'task', 'retention', 'reuse', 'reuse_ms',
-    'kind', 'state')
-  local version = redis.call('HINCRBY', job, 'version', 1)
-  redis.call('HSET', job, 'state', state, 'line', line, 'files', files,
+    'kind', 'state', 'version')
+  local version = is[8] + 1
+  redis.call('HSET', job, 'version', version, 'state', state, 'line', line, 'files', files,
     'expires', expire(key, tonumber(is[3])))
   if is[7] == 'executing' then leave_running(key, is[1]) else leave_queue(key, is[6], is[1]) end
   redis.call('HINCRBY', base .. 'ended', is[2] .. ' ' .. state, 1)
