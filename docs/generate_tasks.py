@@ -3,12 +3,14 @@
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Struct
 
-from dragon.task import File, Files, Params, Registry, TaskType
+from dragon.hints import base_of, is_union
+from dragon.registry import Registry
+from dragon.task import File, Files, Params, TaskType
 
 PAGE = Path(__file__).parent / "tasks.md"
 
@@ -98,7 +100,7 @@ def _document(struct: type) -> Iterator[str]:
 
 
 def _json_type(hint: Any) -> str:
-    base = _base(hint)
+    base = base_of(hint)
     if get_origin(base) is Literal:
         base = type(get_args(base)[0])
     return JSON_TYPES[get_origin(base) or base]
@@ -124,21 +126,12 @@ def _allowed(hint: Any) -> str:
 
 def _structs_in(hint: Any) -> list[type[Struct]]:
     """What the values of an object are, where they are objects themselves."""
-    values = get_args(_base(hint))[1:]
+    values = get_args(base_of(hint))[1:]
     return [value for value in values if isinstance(value, type) and issubclass(value, Struct)]
 
 
-def _base(hint: Any) -> Any:
-    """The type under Annotated and Optional."""
-    while get_origin(hint) is Annotated or _is_optional(hint):
-        hint = get_args(hint)[0]
-    return hint
-
-
 def _is_optional(hint: Any) -> bool:
-    return type(None) in get_args(hint) and (
-        get_origin(hint) is Union or type(hint).__name__ == "UnionType"
-    )
+    return is_union(hint) and type(None) in get_args(hint)
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

@@ -27,10 +27,10 @@ from dragon.http.authentication import Accounts
 from dragon.http.drain import Drain
 from dragon.http.files import FilesHandler
 from dragon.http.middleware import allow_all_origins, answer
+from dragon.registry import Registry
 from dragon.schemas import CHANNEL_LENGTH, Kind, new_key
 from dragon.settings import Settings
 from dragon.store.store import Store
-from dragon.task import Registry
 
 log = structlog.get_logger()
 
@@ -103,8 +103,9 @@ def _decoders(settings: Settings, registry: Registry) -> Decoders:
         cpu_seconds=settings.decoder_cpu_seconds,
         max_jobs=settings.decoder_max_jobs,
         warm=(*settings.task_packages, *registry.warm),
+        environment=registry.environment,
     )
-    return Decoders(chosen, log)
+    return Decoders(chosen)
 
 
 def build_web(settings: Settings, store: Store, engine: Engine, drain: Drain) -> web.Application:

@@ -4,14 +4,29 @@ import asyncio
 import os
 import signal
 from collections.abc import Coroutine
-from types import TracebackType
 from typing import Any, Self
 
 import structlog
 
+from dragon.errors import DragonError
+
 log = structlog.get_logger()
 
 CANCEL_SECONDS = 1.0
+
+
+class SideTaskDied(DragonError):
+    """A side task of this process failed: a bug, which its log tells."""
+
+
+async def is_set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for the event, but no longer."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
 
 
 class Background:
@@ -22,21 +37,24 @@ class Background:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End all tasks. Raises SideTaskDied if one had failed, so that the process says so."""
         # Again and again, for a library may lose a cancellation that comes just as it fails.
         while self._tasks:
             for task in self._tasks:
                 task.cancel()
             await asyncio.wait(self._tasks, timeout=CANCEL_SECONDS)
+        if self._failure:
+            failure, self._failure = self._failure, None
+            raise SideTaskDied("a part of this process failed, see its log") from failure
 
     def start(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(coroutine, name=name)
@@ -47,5 +65,6 @@ class Background:
     def _on_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
+            self._failure = error
             log.critical("side_task_died", task=task.get_name(), exc_info=error)
             os.kill(os.getpid(), signal.SIGTERM)

@@ -40,12 +40,13 @@ def main() -> None:
 
 
 def _settings_options(function: F) -> F:
-    for option in (
-        click.option("--config", metavar="FILE", help="TOML file with settings."),
-        click.option("--data", metavar="DIR", help="Where files and state are kept."),
-    ):
-        function = option(function)
-    return function
+    data = click.option("--data", metavar="DIR", help="Where files and state are kept.")
+    config = click.option("--config", metavar="FILE", help="TOML file with settings.")
+    return data(config(function))
+
+
+def _redis_option(function: F) -> F:
+    return click.option("--redis", metavar="URL", help="The Valkey that holds the jobs.")(function)
 
 
 def _address_options(function: F) -> F:
@@ -65,9 +66,12 @@ def _address_options(function: F) -> F:
     return function
 
 
-def _server_option(function: F) -> F:
+def _server_options(function: F) -> F:
     words = "The server, also DRAGON_URL; the one that runs here if not given."
-    return click.option("--url", envvar="DRAGON_URL", metavar="URL", help=words)(function)
+    url = click.option("--url", envvar="DRAGON_URL", metavar="URL", help=words)
+    words = "The data directory of the Dragon that runs here."
+    data = click.option("--data", metavar="DIR", help=words)
+    return url(data(function))
 
 
 @cli.command()
@@ -84,14 +88,14 @@ def run(host: str, port: int, config: str | None, data: str | None) -> None:
 @cli.command()
 @_address_options
 @_settings_options
-@click.option("--redis", metavar="URL", help="The Valkey that holds the jobs.")
+@_redis_option
 @click.option("--fd", type=int, hidden=True, help="A socket that listens already.")
 def serve(
     host: str, port: int, config: str | None, data: str | None, redis: str | None, fd: int | None
 ) -> None:
     """Run a server process."""
     from dragon.app import serve
-    from dragon.supervisor import listen
+    from dragon.listening import listen
 
     settings = _load_with_redis(config, data=data, redis=redis)
     listener = listen(host, port) if fd is None else socket.socket(fileno=fd)
@@ -100,7 +104,7 @@ def serve(
 
 @cli.command()
 @_settings_options
-@click.option("--redis", metavar="URL", help="The Valkey that holds the jobs.")
+@_redis_option
 @click.option("--classes", metavar="KIND,…", help=f"What to run of {','.join(KINDS)}.")
 @click.option("--slots", type=click.IntRange(1), help="How many jobs of each class at once.")
 def worker(
@@ -119,14 +123,13 @@ def worker(
 @click.argument("parameters", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--wait", "mode", flag_value="wait", help="Wait for the end, with a progress bar.")
 @click.option("--stream", "mode", flag_value="stream", help="Print each status as it comes.")
-@_server_option
+@_server_options
 @click.option(
     "--secret",
     envvar="DRAGON_SECRET",
     metavar="SECRET",
     help="Better given as DRAGON_SECRET: other users of this machine see command lines.",
 )
-@click.option("--data", metavar="DIR", help="The data directory of the Dragon that runs here.")
 def create(
     task: str,
     parameters: tuple[str, ...],
@@ -151,8 +154,7 @@ def create(
 
 @cli.command()
 @click.argument("keys", nargs=-1, required=True, metavar="KEY...")
-@_server_option
-@click.option("--data", metavar="DIR", help="The data directory of the Dragon that runs here.")
+@_server_options
 def status(keys: tuple[str, ...], url: str | None, data: str | None) -> None:
     """Print the status of tasks."""
     from dragon.client import Client

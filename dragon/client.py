@@ -5,32 +5,36 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import Any, Self
-from urllib.parse import SplitResult, urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode
 
 import click
 from rich.console import Console
 from rich.progress import Progress
 
 from dragon.errors import DragonError, InvalidSettings
-from dragon.supervisor import read_running
+from dragon.running import read_running
+from dragon.urls import split_server_url
 
-CONNECT_SECONDS = 10.0
+ANSWER_SECONDS = 10.0
+"""For each part of an answer that need not wait for a task."""
 
 
 class Client:
     """Talks to one server; prints statuses as JSON lines and exits with 1 if a task failed."""
 
-    def __init__(self, url: str, secret: str) -> None:
+    def __init__(self, url: str, secret: str, answer_seconds: float = ANSWER_SECONDS) -> None:
         self._url = _parse_url(url)
         self._secret = secret
+        self._answer_seconds = answer_seconds
 
     @classmethod
     def find(cls, url: str | None, secret: str | None, data: str) -> Self:
         """The server at `url`, or the one that runs here with this data directory."""
         if url:
             return cls(url, secret or "")
-        running = read_running(data)
+        running = read_running(Path(data))
         if running is None:
             raise InvalidSettings(
                 f"which server? none runs with the data directory {data}; "
@@ -43,7 +47,7 @@ class Client:
         if mode == "now":
             statuses = self._lines("POST", "/v1/create", body)
             _end([status for line in statuses for status in line])
-        statuses = self._updates(self._lines("POST", "/v1/create_stream", body))
+        statuses = self._updates(self._lines("POST", "/v1/create_stream", body, waits=True))
         last = _print_all(statuses) if mode == "stream" else _show_progress(statuses)
         _end([last] if last and mode != "stream" else [], is_failed=_is_failed(last))
 
@@ -56,11 +60,16 @@ class Client:
         for line in lines:
             yield from line if isinstance(line, list) else [line]
 
-    def _lines(self, method: str, path: str, body: Any = None) -> Iterator[Any]:
+    def _lines(
+        self, method: str, path: str, body: Any = None, *, waits: bool = False
+    ) -> Iterator[Any]:
+        """What each line of the answer says; one that waits may come as late as the task ends."""
         try:
             with closing(self._connect()) as connection:
                 headers = {"Authorization": f"Secret {self._secret}"} if self._secret else {}
                 text = json.dumps(body) if body else None
+                if waits:
+                    connection.sock.settimeout(None)
                 connection.request(method, self._url.path.rstrip("/") + path, text, headers)
                 answer = connection.getresponse()
                 if answer.status != http.client.OK:
@@ -78,21 +87,16 @@ class Client:
     def _connect(self) -> http.client.HTTPConnection:
         is_secure = self._url.scheme == "https"
         connect = http.client.HTTPSConnection if is_secure else http.client.HTTPConnection
-        connection = connect(self._url.netloc, timeout=CONNECT_SECONDS)
+        connection = connect(self._url.netloc, timeout=self._answer_seconds)
         connection.connect()
-        # From now on it may take as long as the task.
-        connection.sock.settimeout(None)
         return connection
 
 
 def _parse_url(text: str) -> SplitResult:
-    try:
-        url = urlsplit(text)
-        if url.scheme in ("http", "https") and url.hostname and url.port != 0 and url.query == "":
-            return url
-    except ValueError:
-        pass
-    raise InvalidSettings(f"--url: {text!r} is not a URL such as http://127.0.0.1:8080")
+    url = split_server_url(text)
+    if url is None:
+        raise InvalidSettings(f"--url: {text!r} is not a URL such as http://127.0.0.1:8080")
+    return url
 
 
 def _refusal(status: int, body: bytes) -> str:

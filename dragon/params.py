@@ -3,10 +3,11 @@
 import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from dragon.hints import base_of, is_union
 from dragon.task import Params, TaskType
 
 Problems = dict[str, list[str]]
@@ -78,7 +79,7 @@ def _value_problems(hint: Any, value: Any, *, is_strict: bool) -> list[str]:
     try:
         msgspec.convert(value, hint, strict=is_strict)
     except msgspec.ValidationError as error:
-        inner = _inner_problems(_base(hint), value, is_strict=is_strict)
+        inner = _inner_problems(base_of(hint), value, is_strict=is_strict)
         return inner or [_expected(hint) or _reword(error)]
     return []
 
@@ -119,26 +120,15 @@ def _reword(error: msgspec.ValidationError) -> str:
 
 
 def _options(hint: Any) -> tuple[Any, ...]:
-    return get_args(hint) if _is_union(hint) else (hint,)
-
-
-def _is_union(hint: Any) -> bool:
-    return get_origin(hint) is Union or type(hint).__name__ == "UnionType"
+    return get_args(hint) if is_union(hint) else (hint,)
 
 
 def _literals(hint: Any) -> tuple[Any, ...]:
     return get_args(hint) if getattr(get_origin(hint), "_name", "") == "Literal" else ()
 
 
-def _base(hint: Any) -> Any:
-    """The type under Annotated and Optional."""
-    while get_origin(hint) is Annotated or _is_union(hint):
-        hint = get_args(hint)[0]
-    return hint
-
-
 def _from_texts(hint: Any, texts: list[str]) -> Any:
-    base = _base(hint)
+    base = base_of(hint)
     if get_origin(base) in (list, tuple):
         return json_or_text(texts[0]) if texts[0].startswith("[") and len(texts) == 1 else texts
     if len(texts) > 1:

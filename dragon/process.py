@@ -1,8 +1,8 @@
 """A child process that is kept running and never outlives its parent."""
 
 import asyncio
-import ctypes
-import signal
+import functools
+import os
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
@@ -11,13 +11,13 @@ import structlog
 
 from dragon.background import Background
 from dragon.errors import InvalidSettings
+from dragon.kernel import die_with_parent
 
 log = structlog.get_logger()
 
 STOP_SECONDS = 5.0
 HEALTHY_SECONDS = 10.0
 REFUSED = InvalidSettings.exit_code
-PR_SET_PDEATHSIG = 1
 
 
 class Process:
@@ -77,7 +77,7 @@ class Process:
             env=self._environment,
             pass_fds=self._pass_fds,
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=functools.partial(die_with_parent, os.getpid()),
         )
 
     async def _run(self) -> None:
@@ -96,7 +96,3 @@ class Process:
             await asyncio.sleep(pause_seconds)
             pause_seconds = min(pause_seconds * 2, 5.0)
             await self._start()
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

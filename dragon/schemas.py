@@ -3,6 +3,7 @@
 import re
 import secrets
 from typing import Any, Literal
+from urllib.parse import quote
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -11,6 +12,7 @@ State = Literal["queued", "executing", "success", "error"]
 Kind = Literal["fast", "heavy", "flow", "record"]
 
 KINDS: tuple[Kind, ...] = ("fast", "heavy", "flow", "record")
+KEY_LENGTH = 26
 CHANNEL_LENGTH = 3
 
 _BASE32 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
@@ -25,7 +27,7 @@ def new_key(channel: str = "") -> str:
     The first characters of a key name the pub/sub channel of its job, so that the server process
     that creates a job already listens to it; each process draws its own channel at random.
     """
-    rest = secrets.token_bytes(26 - len(channel))
+    rest = secrets.token_bytes(KEY_LENGTH - len(channel))
     return channel + (rest[:-1].translate(_DIGITS) + rest[-1:].translate(_LAST_DIGITS)).decode()
 
 
@@ -111,6 +113,11 @@ class Record(Struct, frozen=True, kw_only=True):
     job: Job
     files: tuple[OutputFile, ...]
     expires: float
+
+
+def file_path(key: str, filename: str) -> str:
+    """Where a job's file is served, below the address of any server."""
+    return f"/files/{key}/{quote(filename)}"
 
 
 encode = msgspec.json.Encoder().encode

@@ -3,18 +3,20 @@
 import os
 import re
 import tomllib
-import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, get_origin
 
 import msgspec
 from msgspec import Meta, Struct
 
 from dragon.errors import InvalidSettings
+from dragon.hints import base_of
+from dragon.urls import split_server_url
 
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
+Share = Annotated[float, Meta(gt=0)]
 NotEmpty = Annotated[str, Meta(min_length=1)]
 
 
@@ -40,7 +42,7 @@ class Account(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     secrets: tuple[NotEmpty, ...] = ()
     api_keys: tuple[ApiKey, ...] = ()
     limits: Limits = Limits()
-    weight: Seconds = 1.0
+    weight: Share = 1.0
 
 
 class Slots(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -99,7 +101,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     log_level: Annotated[str, Meta(pattern=r"\A(debug|info|warning|error)\Z")] = "info"
 
 
-CLIENT_VARIABLES = ("DRAGON_CONFIG", "DRAGON_URL", "DRAGON_SECRET", "DRAGON_API_KEY")
+CLIENT_VARIABLES = ("DRAGON_CONFIG", "DRAGON_URL", "DRAGON_SECRET")
 """Variables that the command line reads for itself; they are no settings."""
 
 
@@ -122,6 +124,7 @@ def load_settings(
         settings = msgspec.convert(values, Settings)
     except msgspec.ValidationError as error:
         raise InvalidSettings(f"settings: {error}") from None
+    _check_public_url(settings.public_url)
     _check_accounts(settings.accounts)
     return settings
 
@@ -158,7 +161,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 
 def _parse(text: str, type_: Any) -> Any:
     """Text as a value of `type_`: plain for scalars, commas or JSON for lists, JSON for tables."""
-    inner = _unwrap(type_)
+    inner = base_of(type_)
     if get_origin(inner) is tuple and not _JSON_LIST.match(text):
         parts = [part.strip() for part in text.split(",") if part.strip()]
         return msgspec.convert(parts, type_, strict=False)
@@ -167,10 +170,10 @@ def _parse(text: str, type_: Any) -> Any:
     return msgspec.convert(text, type_, strict=False)
 
 
-def _unwrap(type_: Any) -> Any:
-    while get_origin(type_) in (Annotated, Union, types.UnionType):
-        type_ = get_args(type_)[0]
-    return type_
+def _check_public_url(text: str) -> None:
+    if text and split_server_url(text) is None:
+        words = "is not an http or https URL such as https://media.example.com"
+        raise InvalidSettings(f"public_url: {text!r} {words}")
 
 
 def _check_accounts(accounts: tuple[Account, ...]) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import fcntl
 import http.client
 import os
-import secrets
 import signal
 import socket
 import sys
@@ -13,28 +12,16 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
 
+from dragon.demo import Demo, keep_demo
 from dragon.errors import DragonError, InvalidSettings
+from dragon.listening import listen, local_url
 from dragon.process import Process
-from dragon.settings import Account, ApiKey, Settings
+from dragon.running import Running, told_as_running
+from dragon.settings import Settings
 from dragon.store.embedded import EmbeddedValkey
 
 START_SECONDS = 60.0
-
-
-class Demo(Struct, frozen=True, kw_only=True):
-    """The credentials of the account that is there without any configured."""
-
-    secret: str
-    api_key: str
-
-
-class Running(Struct, frozen=True, kw_only=True):
-    """Where a running Dragon answers, kept for the command line's other commands."""
-
-    url: str
-    secret: str = ""
 
 
 async def supervise(
@@ -50,9 +37,8 @@ async def supervise(
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     lock = _lock(data)
     listener = listen(host, port)
-    url = _url(listener)
-    demo = None if settings.accounts else _demo(data)
-    running = data / "running.json"
+    url = local_url(listener)
+    demo = None if settings.accounts else keep_demo(data)
     async with AsyncExitStack() as stack:
         stack.callback(os.close, lock)
         stack.callback(listener.close)
@@ -68,32 +54,28 @@ async def supervise(
             await stack.enter_async_context(part)
         await _until(stopped, _wait_until_ready(url))
         if not stopped.is_set():
-            _write_private(running, Running(url=url, secret=demo.secret if demo else ""))
-            stack.callback(running.unlink, missing_ok=True)
+            running = Running(url=url, secret=demo.secret if demo else "")
+            stack.enter_context(told_as_running(data, running))
             tell(_banner(url, demo))
         await stopped.wait()
         # Both drain at once: streams of the server end as the worker ends their jobs.
-        await asyncio.gather(*(part.stop(settings.drain_seconds + 3) for part in parts))
+        await asyncio.gather(*(part.stop(_stop_seconds(settings)) for part in parts))
     if any(part.is_refused for part in parts):
         raise InvalidSettings("it was not started, for the reason above")
 
 
-def read_running(data: str) -> Running | None:
-    """Where the Dragon that uses this data directory answers, if it runs."""
+def _lock(data: Path) -> int:
     try:
-        return msgspec.json.decode((Path(data) / "running.json").read_bytes(), type=Running)
-    except (OSError, msgspec.DecodeError):
-        return None
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; raises InvalidSettings if the address is taken."""
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=1024)
+        data.mkdir(parents=True, exist_ok=True)
+        lock = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        words = (error.strerror or str(error)).partition(" (while")[0]
-        raise InvalidSettings(f"cannot listen on {host} port {port}: {words}") from None
+        words = f"cannot use the data directory {data}: {error.strerror}"
+        raise InvalidSettings(words) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InvalidSettings(f"another `dragon run` uses the data directory {data}") from None
+    return lock
 
 
 def _parts(
@@ -122,57 +104,11 @@ def _environment(
     environment["DRAGON_DATA"] = settings.data
     environment["DRAGON_REDIS"] = redis
     if demo:
-        account = Account(
-            name="demo",
-            secrets=(demo.secret,),
-            api_keys=(ApiKey(key=demo.api_key, referrers=("localhost", "127.0.0.1")),),
-        )
-        environment["DRAGON_ACCOUNTS"] = msgspec.json.encode([account]).decode()
+        environment["DRAGON_ACCOUNTS"] = msgspec.json.encode([demo.account()]).decode()
         # The sample photograph is fetched from this very server.
         allowed = [*settings.fetch_allow, url.removeprefix("http://")]
         environment["DRAGON_FETCH_ALLOW"] = msgspec.json.encode(allowed).decode()
     return environment
-
-
-def _lock(data: Path) -> int:
-    try:
-        data.mkdir(parents=True, exist_ok=True)
-        lock = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        words = f"cannot use the data directory {data}: {error.strerror}"
-        raise InvalidSettings(words) from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise InvalidSettings(f"another `dragon run` uses the data directory {data}") from None
-    return lock
-
-
-def _url(listener: socket.socket) -> str:
-    """The address for clients on this machine."""
-    host, port = listener.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _demo(data: Path) -> Demo:
-    """The same credentials at every start."""
-    path = data / "demo.json"
-    if path.exists():
-        return msgspec.json.decode(path.read_bytes(), type=Demo)
-    demo = Demo(secret=secrets.token_urlsafe(24), api_key=secrets.token_urlsafe(16))
-    _write_private(path, demo)
-    return demo
-
-
-def _write_private(path: Path, content: Struct) -> None:
-    """Whole or not at all, and at no moment readable by others."""
-    draft = path.with_suffix(".draft")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.encode(content))
-    draft.rename(path)
 
 
 async def _until(stopped: asyncio.Event, other: Awaitable[None]) -> None:
@@ -210,20 +146,31 @@ def _is_ready(url: str) -> tuple[bool, bytes]:
 
 
 def _banner(url: str, demo: Demo | None) -> str:
-    lines = [f"Dragon listens on {url}"]
-    if demo:
-        lines += [
-            f"  secret   {demo.secret}",
-            f"  api key  {demo.api_key}  (for pages on localhost and 127.0.0.1)",
-        ]
-    secret = demo.secret if demo else "YOUR-SECRET"
-    return "\n".join(
-        [
-            *lines,
-            "Make a thumbnail:",
-            f"  curl -sSfL -o thumb.jpg -H 'Authorization: Secret {secret}' "
-            f"'{url}/v1/create_file/thumb.jpg?task_name=image.thumb&width=200"
-            f"&url={url}/static/sample.jpg'",
-            "Ctrl-C ends it.",
-        ]
-    )
+    lines = [f"Dragon listens on {url}", *(_try_demo(url, demo) if demo else _try_account(url))]
+    return "\n".join([*lines, "Ctrl-C ends it."])
+
+
+def _try_demo(url: str, demo: Demo) -> list[str]:
+    return [
+        f"  secret   {demo.secret}",
+        f"  api key  {demo.api_key}  (for pages on localhost and 127.0.0.1)",
+        "Make a thumbnail:",
+        f"  curl -sSfL -o thumb.jpg -H 'Authorization: Secret {demo.secret}' "
+        f"'{url}/v1/create_file/thumb.jpg?task_name=image.thumb&width=200"
+        f"&url={url}/static/sample.jpg'",
+    ]
+
+
+def _try_account(url: str) -> list[str]:
+    """No thumbnail: the sample lies on this machine, which `fetch_allow` need not allow."""
+    body = '{"tasks": {"task_name": "hello", "name": "John"}, "block": true}'
+    return [
+        "Try it with a secret of one of the accounts:",
+        f"  curl -sS -H 'Authorization: Secret YOUR-SECRET' '{url}/v1/create' -d '{body}'",
+    ]
+
+
+def _stop_seconds(settings: Settings) -> float:
+    """What a worker may need: it waits for Valkey's answer to a claim under way, lets jobs end,
+    and waits for Valkey again as it hands back the rest. A server needs less."""
+    return settings.drain_seconds + 2 * settings.redis_timeout_seconds

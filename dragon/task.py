@@ -1,14 +1,13 @@
-"""What the author of a task uses: Params, Result, File, Context, @task; and the Registry."""
+"""What the author of a task uses: Params, Result, File, Context, @task."""
 
-import importlib
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar, get_type_hints
 
 from msgspec import Meta, Struct
 
-from dragon.errors import InvalidSettings, TaskFailed, TaskInterrupted
+from dragon.errors import TaskFailed, TaskInterrupted
 from dragon.schemas import Kind
 
 __all__ = [
@@ -20,7 +19,6 @@ __all__ = [
     "MediaLimits",
     "Params",
     "Pixels",
-    "Registry",
     "Result",
     "Source",
     "TaskFailed",
@@ -152,40 +150,3 @@ def task(name: str, *, kind: Kind = "fast", timeout_seconds: float = 60) -> Call
         return function
 
     return mark
-
-
-class Registry:
-    """The tasks of a site, by name."""
-
-    def __init__(self, tasks: Iterable[TaskType], warm: Iterable[str] = ()) -> None:
-        self._tasks = {task.name: task for task in sorted(tasks, key=lambda task: task.name)}
-        self.warm = tuple(warm)
-
-    @classmethod
-    def load(cls, packages: Iterable[str]) -> "Registry":
-        """Import each package's `MODULES`; its `WARM` modules are what children load early."""
-        tasks: list[TaskType] = []
-        warm: list[str] = []
-        for package_name in packages:
-            try:
-                package = importlib.import_module(package_name)
-            except ImportError as error:
-                raise InvalidSettings(f"task_packages: {error}") from error
-            warm += getattr(package, "WARM", ())
-            for module_name in package.MODULES:
-                tasks += _tasks_of(importlib.import_module(module_name))
-        return cls(tasks, warm)
-
-    def get(self, name: str) -> TaskType | None:
-        return self._tasks.get(name)
-
-    def __iter__(self) -> Iterator[TaskType]:
-        return iter(self._tasks.values())
-
-
-def _tasks_of(module: Any) -> list[TaskType]:
-    return [
-        value.__dragon_task__
-        for value in vars(module).values()
-        if hasattr(value, "__dragon_task__") and value.__module__ == module.__name__
-    ]

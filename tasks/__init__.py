@@ -5,3 +5,12 @@ MODULES = ("tasks.hello", "tasks.image.info", "tasks.image.thumb", "tasks.image.
 
 WARM = ("tasks.toolkit.vips",)
 """What decoder children import when they start, before a job waits for them."""
+
+WARM_ENVIRONMENT = {
+    "VIPS_CONCURRENCY": "1",
+    "VIPS_BLOCK_UNTRUSTED": "1",
+    "VIPS_DISC_THRESHOLD": "1000g",
+}
+"""What libvips reads when it is loaded: one thread for a picture, as there is a child for each
+core; no loader that nobody hardened against hostile files; and no temporary files for large
+pictures, as a child cannot write any."""

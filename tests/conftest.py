@@ -16,6 +16,7 @@ from multidict import CIMultiDictProxy
 
 from dragon.settings import Settings
 from dragon.store.store import Store
+from tests.decoders import Announcements
 from tests.support import MEDIA, SECRET, Dragon, valkey_server
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -26,6 +27,13 @@ def dragon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dragon]:
     """A Dragon that many tests share: with the accounts and tasks of tests/support.py."""
     with Dragon(tmp_path_factory.mktemp("dragon")) as dragon:
         yield dragon
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dragon]:
+    """A Dragon as it comes: without a configuration."""
+    with Dragon(tmp_path_factory.mktemp("demo"), config=None) as demo:
+        yield demo
 
 
 @pytest.fixture
@@ -165,3 +173,10 @@ async def origin() -> AsyncIterator[Origin]:
     await origin.server.start_server()
     yield origin
     await origin.server.close()
+
+
+@pytest.fixture
+def announcements(tmp_path: Path) -> Iterator[Announcements]:
+    announcements = Announcements(tmp_path / "announcements")
+    yield announcements
+    announcements.close()

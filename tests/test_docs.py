@@ -25,10 +25,10 @@ from dragon.engine.watching import Watches
 from dragon.errors import DragonError
 from dragon.http.drain import Drain
 from dragon.http.middleware import answer
+from dragon.registry import Registry
 from dragon.settings import Account, ApiKey, Limits, Settings, Slots
 from dragon.store.connection import SCRIPTS
 from dragon.store.store import Store
-from dragon.task import Registry
 from tests.conftest import Api, Origin
 from tests.support import ROOT, Dragon
 

@@ -11,7 +11,8 @@ import pytest
 
 from dragon.errors import TaskFailed
 from dragon.params import read_params
-from dragon.task import MediaLimits, Registry
+from dragon.registry import Registry
+from dragon.task import MediaLimits
 from tasks.image import thumbs
 from tasks.toolkit.geometry import Size
 from tasks.toolkit.vips import Image

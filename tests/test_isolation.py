@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 import uvloop
+from structlog.testing import capture_logs
 
 from dragon.engine.isolation.pool import Decoders, DecoderSettings, IsolatedBug
 from dragon.errors import TaskFailed, TaskInterrupted
@@ -29,30 +30,20 @@ import sys
 from pathlib import Path
 
 from dragon.engine.isolation.pool import Decoders
+from dragon.log import configure_logs
 from dragon.task import File
 from tests import isolated_functions
-from tests.test_isolation import Notes, settings
+from tests.decoders import settings
 
 async def main():
-    async with Decoders(settings(count=2), Notes()) as decoders:
+    configure_logs("json", "info")
+    async with Decoders(settings(count=2)) as decoders:
         print(*decoders.pids, flush=True)
         fifo = File(name="", filename="", content_type="", path=Path(sys.argv[1]))
         await decoders.call(isolated_functions.hang, fifo, timeout_seconds=60)
 
 asyncio.run(main())
 """
-
-
-class Notes:
-    """A log that is kept."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def info(self, event: str, **values: Any) -> None:
-        self.lines.append(" ".join([event, *map(str, values.values())]))
-
-    warning = info
 
 
 class Announcements:
@@ -72,13 +63,6 @@ class Announcements:
         os.close(self._end)
 
 
-@pytest.fixture
-def announcements(tmp_path: Path) -> Iterator[Announcements]:
-    announcements = Announcements(tmp_path / "announcements")
-    yield announcements
-    announcements.close()
-
-
 def settings(**changes: Any) -> DecoderSettings:
     warm = (functions.__name__,)
     usual = DecoderSettings(
@@ -88,8 +72,8 @@ def settings(**changes: Any) -> DecoderSettings:
 
 
 @asynccontextmanager
-async def children(log: Notes | None = None, **changes: Any) -> AsyncIterator[Decoders]:
-    async with asyncio.timeout(60), Decoders(settings(**changes), log or Notes()) as decoders:
+async def children(**changes: Any) -> AsyncIterator[Decoders]:
+    async with asyncio.timeout(60), Decoders(settings(**changes)) as decoders:
         yield decoders
 
 
@@ -227,8 +211,13 @@ async def test_what_does_not_fit_into_a_message_is_told() -> None:
 
 
 async def test_a_crash_hits_only_its_own_call(announcements: Announcements) -> None:
-    log = Notes()
-    async with children(log, count=2) as decoders:
+    with capture_logs() as logs:
+        await _crash_beside_a_hanging_call(announcements)
+    assert any("Segmentation fault" in line.get("text", "") for line in logs)
+
+
+async def _crash_beside_a_hanging_call(announcements: Announcements) -> None:
+    async with children(count=2) as decoders:
         hanging = asyncio.create_task(call(decoders, functions.hang, announcements.file))
         neighbour = await announcements.next_pid()
         with pytest.raises(TaskFailed, match=r"the file crashed its decoder \(SIGSEGV\)"):
@@ -241,7 +230,6 @@ async def test_a_crash_hits_only_its_own_call(announcements: Announcements) -> N
         with pytest.raises(TaskInterrupted, match="was killed"):
             await hanging
         assert await call(decoders, functions.double, Box(2, 3)) == Box(4, 6)
-    assert "Segmentation fault" in "".join(log.lines)
 
 
 async def test_a_call_that_its_child_never_read_is_served_by_the_next_child() -> None:
@@ -357,28 +345,30 @@ async def test_a_child_starts_no_process_and_signals_none() -> None:
             assert started[1] == "done"
 
 
-async def test_a_child_does_not_get_the_environment_of_the_worker(
+async def test_a_child_gets_the_environment_that_its_tasks_want_and_not_that_of_the_worker(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("DRAGON_ACCOUNTS", "secret")
-    async with children() as decoders:
+    async with children(environment={"SITE_LIBRARY": "careful"}) as decoders:
         names = await call(decoders, functions.environment)
-    assert "VIPS_BLOCK_UNTRUSTED" in names
+    assert "SITE_LIBRARY" in names
     assert "DRAGON_ACCOUNTS" not in names
 
 
 async def test_the_confinement_that_is_told_is_what_the_kernel_shows() -> None:
-    log = Notes()
-    async with children(log) as decoders:
-        (pid,) = decoders.pids
-        shown = kernel_shows(pid)
-        filters = int(shown["Seccomp_filters"]) - int(kernel_shows(os.getpid())["Seccomp_filters"])
-        assert filters == in_force(decoders, "system_calls")
-        assert (shown["NoNewPrivs"] == "1") == in_force(decoders, "privileges")
-        assert int(shown["CapEff"], 16) == 0 or not in_force(decoders, "privileges")
-        assert (shown["Max address space"] != "unlimited") == in_force(decoders, "memory")
-        assert {"network", "filesystem", "memory", "files"} < set(decoders.confinement)
-        assert any(line.startswith("decoders_confined") for line in log.lines)
+    with capture_logs() as logs:
+        async with children() as decoders:
+            (pid,) = decoders.pids
+            shown = kernel_shows(pid)
+            filters = int(shown["Seccomp_filters"]) - int(
+                kernel_shows(os.getpid())["Seccomp_filters"]
+            )
+            assert filters == in_force(decoders, "system_calls")
+            assert (shown["NoNewPrivs"] == "1") == in_force(decoders, "privileges")
+            assert int(shown["CapEff"], 16) == 0 or not in_force(decoders, "privileges")
+            assert (shown["Max address space"] != "unlimited") == in_force(decoders, "memory")
+            assert {"network", "filesystem", "memory", "files"} < set(decoders.confinement)
+    assert [line for line in logs if line["event"] == "decoders_confined"]
 
 
 async def test_a_hostile_reply_fails_the_task_and_leaves_no_descriptors() -> None:
@@ -403,15 +393,15 @@ async def test_a_child_that_served_enough_is_replaced_without_a_gap() -> None:
 
 
 async def test_children_that_cannot_start_interrupt_the_call_and_say_why() -> None:
-    log = Notes()
-    async with children(log, warm=("no_such_module",)) as decoders:
-        assert decoders.confinement == {}
-        started = time.monotonic()
-        with pytest.raises(TaskInterrupted, match="no decoder could be started"):
-            await decoders.call(functions.pid, timeout_seconds=0.5)
-        assert time.monotonic() - started < 5
-    assert "No module named 'no_such_module'" in "".join(log.lines)
-    assert sum(line.startswith("decoder_not_started") for line in log.lines) < 10
+    with capture_logs() as logs:
+        async with children(warm=("no_such_module",)) as decoders:
+            assert decoders.confinement == {}
+            started = time.monotonic()
+            with pytest.raises(TaskInterrupted, match="no decoder could be started"):
+                await decoders.call(functions.pid, timeout_seconds=0.5)
+            assert time.monotonic() - started < 5
+    assert any("No module named 'no_such_module'" in line.get("text", "") for line in logs)
+    assert sum(line["event"] == "decoder_not_started" for line in logs) < 10
 
 
 async def test_closing_interrupts_calls_and_leaves_no_child(announcements: Announcements) -> None:

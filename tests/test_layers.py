@@ -12,13 +12,25 @@ import pytest
 from tests.support import ROOT, Dragon, wait_until
 
 LAYERS = (
-    ("", "errors", "schemas", "settings", "log", "background", "process"),
-    ("task", "params"),
+    (
+        "",
+        "errors",
+        "schemas",
+        "settings",
+        "log",
+        "hints",
+        "urls",
+        "kernel",
+        "background",
+        "process",
+    ),
+    ("task",),
+    ("params", "registry"),
     ("store",),
     ("engine",),
     ("http",),
     ("faces",),
-    ("app", "supervisor", "client"),
+    ("app", "supervisor", "client", "private", "running", "demo", "listening"),
     ("cli",),
     ("__main__",),
 )
@@ -59,7 +71,7 @@ def test_a_task_that_looks_into_the_engine_is_found(tmp_path: Path) -> None:
 def test_loading_the_server_and_all_tasks_does_not_load_libvips() -> None:
     code = (
         "import sys, dragon.app\n"
-        "from dragon.task import Registry\n"
+        "from dragon.registry import Registry\n"
         "assert Registry.load(('tasks',)).get('image.thumb')\n"
         "sys.exit('pyvips' in sys.modules)"
     )

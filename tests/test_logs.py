@@ -75,12 +75,14 @@ async def test_a_job_with_wrong_parameters_is_created_as_an_error(dragon: Dragon
 
 async def test_each_try_of_a_job_is_told(dragon: Dragon, api: Api) -> None:
     final = await api.run(task_name="site.interrupted")
-    await eventually(lambda: len(lines_about(dragon, final["key"])) == 7)
+    await eventually(lambda: len(lines_about(dragon, final["key"])) == 9)
     assert await states(dragon, final["key"], "job_ran") == [
         ("job_created", "queued"),
         ("job_started", None),
+        ("job_interrupted", None),
         ("job_ran", "queued"),
         ("job_started", None),
+        ("job_interrupted", None),
         ("job_ran", "queued"),
         ("job_started", None),
         ("job_ran", "error"),

@@ -13,8 +13,9 @@ from dragon.engine.definitions import (
     read_definition,
     read_query_definition,
 )
+from dragon.registry import Registry
 from dragon.schemas import encode
-from dragon.task import Context, HttpUrl, Params, Pixels, Registry, task
+from dragon.task import Context, HttpUrl, Params, Pixels, task
 
 URL = "http://files.com/cat.jpg"
 

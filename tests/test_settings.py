@@ -113,7 +113,6 @@ def test_variables_of_other_programs_and_of_the_client_are_passed_over() -> None
         "DRAGONFLY": "1",
         "DRAGON_URL": "http://localhost",
         "DRAGON_SECRET": "123456",
-        "DRAGON_API_KEY": "654321",
     }
     assert load_settings(None, environment) == Settings()
 
@@ -147,6 +146,7 @@ def test_a_wrong_setting_in_the_file_is_named_with_the_file(
     ("variable", "text", "words"),
     [
         ("DRAGON_SHARD", "2", ["unknown"]),
+        ("DRAGON_API_KEY", "654321", ["unknown"]),
         ("DRAGON_", "2", ["unknown"]),
         ("DRAGON_SHARDS", "two", ["int"]),
         ("DRAGON_SHARDS", "0", [">= 1"]),
@@ -175,6 +175,28 @@ def test_a_file_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
     path = tmp_path / "dragon.toml"
     path.write_bytes(b'data = "\xff"')
     assert f"{path} is not valid TOML" in refusal(str(path))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "media.example.com",
+        "//media.example.com",
+        "ftp://media.example.com",
+        "https://",
+        "https://media.example.com:port",
+        "https://media.example.com/?a=b",
+        "https://media.example.com/ ",
+    ],
+)
+def test_a_public_url_that_is_none_is_refused(url: str) -> None:
+    words = "is not an http or https URL such as https://media.example.com"
+    assert refusal(None, DRAGON_PUBLIC_URL=url) == f"public_url: {url!r} {words}"
+
+
+def test_a_public_url_may_have_a_port_and_a_path() -> None:
+    url = "http://10.0.0.7:8080/dragon/"
+    assert load_settings(None, {"DRAGON_PUBLIC_URL": url}).public_url == url
 
 
 def test_two_accounts_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -207,7 +229,10 @@ def test_a_credential_given_twice_is_refused_without_showing_it(
             EXAMPLE.replace("*.example.org", "*.example.*"),
             "referrers: '*.example.*' is not a host",
         ),
-        ("task_packages = ['no_such']", "task_packages: No module named 'no_such'"),
+        (
+            "task_packages = ['no_such']",
+            "task_packages: cannot import no_such: ModuleNotFoundError",
+        ),
         ("shards = 'two'", "shards"),
     ],
 )

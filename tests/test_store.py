@@ -10,6 +10,7 @@ import msgspec
 import pytest
 import redis.asyncio as redis
 
+from dragon.background import Background
 from dragon.errors import OverLimits, Unavailable
 from dragon.schemas import KINDS, Claim, Kind, OutputFile, Record, Update, decode_status
 from dragon.settings import Limits, Settings
@@ -362,11 +363,11 @@ async def test_a_job_is_due_to_be_forgotten_after_its_retention(store: Store) ->
     await finish(store, held)
     await finish(store, kept)
 
-    assert await store.expired(0) == []
-    assert await until(lambda: store.expired(0)) == [held.job.key]
+    assert await store.expired_keys(0) == []
+    assert await until(lambda: store.expired_keys(0)) == [held.job.key]
     await store.forget(0, [held.job.key])
     assert await store.read([held.job.key]) == [None]
-    assert await store.expired(0) == []
+    assert await store.expired_keys(0) == []
     assert (await read(store, kept.job.key)).update.state == "success"
 
 
@@ -661,7 +662,7 @@ async def test_without_valkey_every_method_says_that_it_is_unavailable(tmp_path:
             finish(store, held),
             retry(store, held),
             store.reap(0),
-            store.expired(0),
+            store.expired_keys(0),
             store.forget(0, [held.job.key]),
             store.read([held.job.key]),
         ]
@@ -678,11 +679,12 @@ async def test_what_was_given_up_while_it_waited_is_not_sent() -> None:
         await may_answer.wait()
         return items
 
-    batch = Batch(send)
-    first = batch.add(1)
-    await until(lambda: asyncio.sleep(0, bool(sent)))
-    given_up, last = batch.add(2), batch.add(3)
-    given_up.cancel()
-    may_answer.set()
-    assert [await first, await last] == [1, 3]
+    async with Background() as background:
+        batch = Batch(send, background.start)
+        first = batch.add(1)
+        await until(lambda: asyncio.sleep(0, bool(sent)))
+        given_up, last = batch.add(2), batch.add(3)
+        given_up.cancel()
+        may_answer.set()
+        assert [await first, await last] == [1, 3]
     assert sent == [1, 3]

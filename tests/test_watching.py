@@ -11,11 +11,11 @@ import pytest_asyncio
 
 from dragon.engine.engine import Engine
 from dragon.engine.watching import Watch, Watches
-from dragon.errors import Unavailable
+from dragon.errors import Unavailable, UnknownKeys
+from dragon.registry import Registry
 from dragon.schemas import CHANNEL_LENGTH, Claim, Update, decode_status, new_key
 from dragon.settings import Settings
 from dragon.store.store import Store
-from dragon.task import Registry
 from tests.support import line_of, submission, until
 
 
@@ -221,7 +221,7 @@ async def test_a_snapshot_that_was_told_meanwhile_is_not_told_again() -> None:
 async def test_an_end_that_waits_to_be_read_is_told_before_an_interruption() -> None:
     watch = Watch(dict.fromkeys(["A" * 26, "B" * 26], 0))
     watch.offer(update(7, "success"))
-    watch.interrupt(Unavailable("restarting"))
+    watch.interrupt("restarting")
     assert await watch.changes() == [update(7, "success")]
     with pytest.raises(Unavailable):
         await watch.changes()
@@ -289,7 +289,7 @@ async def test_watches_opened_while_the_feed_connects_are_all_live(
             assert_whole(watch.result(), [held.job.key])
 
     async def listen_once_each() -> bool:
-        return other.watches.feed.is_live and await count_subscribers(process) == 2
+        return other.watches.is_live and await count_subscribers(process) == 2
 
     assert await until(listen_once_each)
 
@@ -368,11 +368,27 @@ async def test_a_record_that_is_gone_ends_the_wait(process: Process) -> None:
     assert decode_status(told.line).error == "the task has expired"
 
 
+async def test_a_record_that_is_not_there_yet_has_not_expired(process: Process) -> None:
+    key = process.store.keys.new_job_key(process.watches.channel, 0)
+    async with process.watches.open([key]) as watch:
+        await process.watches.reread([key])
+        assert watch.keys == {key}
+
+
+async def test_made_up_keys_are_refused_before_anything_is_subscribed_to(process: Process) -> None:
+    before = await process.channels()
+    with pytest.raises(UnknownKeys):
+        async with process.engine.watching([new_key() for _ in range(100)]):
+            pass
+    assert await process.channels() == before
+
+
 async def test_a_watch_that_cannot_open_leaves_nothing_behind(settings: Settings) -> None:
     async with start_process(settings) as process:
         [held] = await process.start_jobs()
-        await process.watches.feed.__aexit__(None, None, None)
+        await process.watches._feed.__aexit__()
         key = new_key("ZZZ" if process.watches.channel != "ZZZ" else "YYY")
         with pytest.raises(Unavailable):
-            await process.watches.open([key, held.job.key])
+            async with process.watches.open([key, held.job.key]):
+                pass
         assert process.watches.count == 0

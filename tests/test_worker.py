@@ -68,6 +68,15 @@ async def test_a_bug_is_told_plainly_and_logged_with_its_stack(
     assert "site_tasks/tasks.py" in bug["exception"]
 
 
+@pytest.mark.parametrize("task_name", ["site.timeout_error", "site.progress_of_no_json"])
+async def test_what_only_the_author_can_mend_is_a_bug_and_tried_once(
+    api: Api, broker: Broker, task_name: str
+) -> None:
+    final = await api.run(task_name=task_name)
+    assert final["result"] == "the task failed because of an internal error"
+    assert await broker.attempts(final["key"]) == 1
+
+
 async def test_a_result_that_no_json_can_hold_is_a_bug_as_well(api: Api, broker: Broker) -> None:
     final = await api.run(task_name="site.unwritable")
     assert final["status"] == "error"

@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import msgspec
+
+from dragon.schemas import encode
 from dragon.task import File, MediaLimits, Source
 
 T = TypeVar("T")
@@ -72,7 +75,8 @@ class RunContext:
         return File(name=name, filename=filename, content_type=content_type, path=path)
 
     def progress(self, value: Any) -> None:
-        self._newest = [value]
+        # Encoded here, so that what is no JSON is an error of the task, at this line.
+        self._newest = [msgspec.Raw(encode(value))]
         if self._sender is None or self._sender.done():
             self._sender = asyncio.create_task(self._send_newest())
 
@@ -85,7 +89,9 @@ class RunContext:
     async def close(self) -> None:
         if self._sender:
             self._sender.cancel()
-            await asyncio.gather(self._sender, return_exceptions=True)
+            await asyncio.wait([self._sender])
+            if not self._sender.cancelled() and (error := self._sender.exception()):
+                raise error
 
     def _path(self, name: str) -> Path:
         """In the run's directory, which is made when something is to lie in it."""

@@ -7,7 +7,8 @@ import msgspec
 from msgspec import Struct
 
 from dragon.params import Problems, json_or_text, read_params, read_query_params
-from dragon.task import Params, Registry, TaskType
+from dragon.registry import Registry
+from dragon.task import Params, TaskType
 
 
 class TaskStore(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -10,10 +10,10 @@ import structlog
 from dragon.engine.definitions import Definition
 from dragon.engine.watching import Watch, Watches
 from dragon.errors import UnknownKeys
+from dragon.registry import Registry
 from dragon.schemas import Events, Job, Record, Status, Update, decode_status, encode, is_key
 from dragon.settings import Account, Settings
 from dragon.store.store import Idempotency, Store, Submission
-from dragon.task import Registry
 
 log = structlog.get_logger()
 
@@ -79,7 +79,7 @@ class Engine:
     ) -> AsyncIterator[tuple[Sequence[Update], Watch]]:
         """Queue the jobs; their first statuses, and a watch of those that have not ended."""
         keys = [update.key for update in submission.updates if not update.is_final]
-        async with self._watching(keys) as watch:
+        async with self.watches.open(keys) as watch:
             answered = await self._submit(submission)
             if not answered:
                 for update in submission.updates:
@@ -98,9 +98,17 @@ class Engine:
 
     @asynccontextmanager
     async def watching(self, keys: Sequence[str]) -> AsyncIterator[tuple[Sequence[Update], Watch]]:
-        """The jobs' statuses now, and a watch that passes on what is newer."""
-        async with self._watching(_sound(keys)) as watch:
-            updates = [record.update for record in await self.read(keys)]
+        """The jobs' statuses now, and a watch that passes on what is newer.
+
+        Raises UnknownKeys, before anything is subscribed to for keys that somebody made up.
+        """
+        records = await self.read(keys)
+        async with self.watches.open(
+            record.update.key for record in records if not record.update.is_final
+        ) as watch:
+            if watch.keys:
+                records = await self.read(keys)
+            updates = [record.update for record in records]
             for update in updates:
                 watch.skip(update)
             yield updates, watch
@@ -121,9 +129,10 @@ class Engine:
 
     async def run_reusable(self, submission: Submission) -> Record:
         """The record of the one job, or of an identical one that ran or runs, once it has ended."""
-        async with self._watching([submission.jobs[0].key]) as watch:
+        async with self.watches.open([submission.jobs[0].key]) as watch:
             answered = await self._submit(submission)
             if not answered and not submission.updates[0].is_final:
+                watch.skip(submission.updates[0])
                 await watch.ends()
         if not answered:
             [record] = await self.read([submission.jobs[0].key])
@@ -164,14 +173,6 @@ class Engine:
                     status=update.state,
                 )
         return answered
-
-    @asynccontextmanager
-    async def _watching(self, keys: Sequence[str]) -> AsyncIterator[Watch]:
-        watch = await self.watches.open(keys)
-        try:
-            yield watch
-        finally:
-            await self.watches.close(watch, keys)
 
     def _job(self, definition: Definition, account: Account, base_url: str, shard: int) -> Job:
         task = definition.task

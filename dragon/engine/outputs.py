@@ -1,6 +1,7 @@
 """Keeps the files that tasks make, on the local disk: `<data>/files/<2>/<key>/<token>/<name>`."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 from collections.abc import Iterable
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from dragon.schemas import Claim, OutputFile
+from dragon.schemas import Claim, OutputFile, file_path
 from dragon.task import File, Files
 
 
@@ -36,8 +37,9 @@ class Outputs:
         )
 
     async def delete(self, key: str) -> None:
-        """Delete all files of a job."""
-        await asyncio.to_thread(shutil.rmtree, self._folder(key), ignore_errors=True)
+        """Delete all files of a job; raises OSError if some could not be."""
+        with contextlib.suppress(FileNotFoundError):
+            await asyncio.to_thread(shutil.rmtree, self._folder(key))
 
     def _folder(self, key: str) -> Path:
         return self._root / key[-2:] / key
@@ -77,5 +79,5 @@ def split_result(result: object) -> tuple[object, tuple[File, ...]]:
 
 def join_result(values: object, files: Iterable[OutputFile], base_url: str, key: str) -> object:
     """The result as clients see it: one flat object, each file's URL under its name."""
-    urls = {file.name: f"{base_url}/files/{key}/{file.filename}" for file in files}
+    urls = {file.name: base_url + file_path(key, file.filename) for file in files}
     return {**values, **urls} if isinstance(values, dict) else values

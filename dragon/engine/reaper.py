@@ -48,10 +48,17 @@ class Reaper:
 
     async def _expire(self, shard: int) -> bool:
         """Files first: a record without files is better than files that nobody knows."""
-        keys = await self._store.expired(shard, BATCH)
-        for key in keys:
+        keys = await self._store.expired_keys(shard, BATCH)
+        deleted = [key for key in keys if await self._delete(key)]
+        if deleted:
+            await self._store.forget(shard, deleted)
+            log.info("jobs_forgotten", count=len(deleted))
+        return len(deleted) == BATCH
+
+    async def _delete(self, key: str) -> bool:
+        try:
             await self._outputs.delete(key)
-        if keys:
-            await self._store.forget(shard, keys)
-            log.info("jobs_forgotten", count=len(keys))
-        return len(keys) == BATCH
+        except OSError as error:
+            log.exception("files_not_deleted", key=key, error=error.strerror)
+            return False
+        return True

@@ -1,6 +1,7 @@
 """One run of one job, as a straight list of steps."""
 
 import asyncio
+import errno
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,16 +14,20 @@ from msgspec import Struct
 from dragon.engine.context import Children, Downloads, RunContext
 from dragon.engine.outputs import Outputs, join_result, split_result
 from dragon.errors import TaskFailed, TaskInterrupted, Unavailable
+from dragon.registry import Registry
 from dragon.schemas import Claim, Events, OutputFile, State, Status, encode
 from dragon.settings import Settings
 from dragon.store.store import Store
-from dragon.task import MediaLimits, Params, Registry, TaskType
+from dragon.task import MediaLimits, Params, TaskType
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
 
 STORE_RETRY_SECONDS = 0.5
+_DISK_ERRORS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ESTALE}
+)
 INTERNAL_ERROR = "the task failed because of an internal error"
 
 
@@ -54,6 +59,7 @@ class Run:
     def __init__(self, tools: Tools, claim: Claim) -> None:
         self.claim = claim
         self.phases: dict[str, float] = {}
+        self.is_ending = False
         self._context: RunContext | None = None
         self._tools = tools
         self._directory = tools.directory / f"{claim.job.key}.{claim.token}"
@@ -62,16 +68,17 @@ class Run:
         """Do the task and write how it ended, once; returns that."""
         try:
             outcome = await self._attempt()
+            self.is_ending = True
             await self._write(outcome)
         finally:
             if self._context and self._context.has_directory:
                 await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
         return outcome
 
-    async def hand_back(self) -> None:
-        """Queue the job again without counting the attempt."""
+    async def hand_back(self) -> bool:
+        """Queue the job again without counting the attempt; False if it is held no longer."""
         line = self._line("queued")
-        await self._persist(
+        return await self._persist(
             lambda: self._tools.store.retry(self.claim, line, pause_seconds=0, is_counted=False)
         )
 
@@ -84,10 +91,9 @@ class Run:
             return Outcome(state="error", error=error.message)
         except TaskInterrupted as error:
             return self._retry_or_fail(error)
-        except OSError as error:
-            log.exception("run_os_error", key=self.claim.job.key)
-            return self._retry_or_fail(TaskInterrupted(_os_error_words(error)))
-        except Exception:
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+                return self._retry_or_fail(TaskInterrupted(_disk_error_words(error)))
             log.exception("run_bug", key=self.claim.job.key, task=self.claim.job.task)
             return Outcome(state="error", error=INTERNAL_ERROR)
 
@@ -134,7 +140,14 @@ class Run:
         if attempt >= self.claim.job.attempts:
             return Outcome(state="error", error=f"{error.message} (tried {attempt} times)")
         pause_seconds = self._tools.settings.retry_base_seconds * 2 ** (attempt - 1)
-        return Outcome(state="queued", error=error.message, pause_seconds=pause_seconds)
+        log.warning(
+            "job_interrupted",
+            key=self.claim.job.key,
+            attempt=attempt,
+            error=error.message,
+            pause_seconds=pause_seconds,
+        )
+        return Outcome(state="queued", pause_seconds=pause_seconds)
 
     async def _write(self, outcome: Outcome) -> None:
         """Tell the store; if the lease was lost meanwhile, what was kept is in vain."""
@@ -178,13 +191,13 @@ class Run:
         job, clock = self.claim.job, self._tools.store.clock
         events = Events(queued=job.queued)
         if state != "queued":
-            events = Events(queued=job.queued, started=max(self.claim.started, job.queued))
+            events = Events(queued=job.queued, started=self.claim.started)
         if state in ("success", "error"):
             completed = max(clock.iso(), self.claim.started)
             events = msgspec.structs.replace(events, completed=completed)
         return encode(Status(status=state, key=job.key, events=events, **fields))
 
 
-def _os_error_words(error: OSError) -> str:
+def _disk_error_words(error: OSError) -> str:
     """What a client may know: the kind of trouble, not where on our disk it was."""
-    return f"the worker's disk failed: {error.strerror or type(error).__name__}"
+    return f"the worker's disk failed: {error.strerror}"

@@ -1,16 +1,16 @@
 """Tells whoever waits of newer statuses: subscribe, read, pass on only what is newer."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
-from types import TracebackType
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Self
 
 import structlog
 
-from dragon.background import Background
+from dragon.background import Background, is_set_within
 from dragon.errors import Unavailable
-from dragon.schemas import CHANNEL_LENGTH, Events, Status, Update, encode
+from dragon.schemas import CHANNEL_LENGTH, KEY_LENGTH, Events, Status, Update, encode
 from dragon.store.feed import Feed
 from dragon.store.store import Store
 
@@ -18,6 +18,7 @@ log = structlog.get_logger()
 
 REREAD_SECONDS = 15.0
 REREAD_KEYS = 500
+EXPIRED = "the task has expired"
 
 
 class Watch:
@@ -34,7 +35,7 @@ class Watch:
         self._fresh: dict[str, Update] = {}
         self._waiter: asyncio.Future[None] | None = None
         self._wants_end = False
-        self._interruption: Exception | None = None
+        self._interruption = ""
 
     @property
     def keys(self) -> frozenset[str]:
@@ -57,11 +58,17 @@ class Watch:
         if self._waiter and not self._waiter.done() and not (self._wants_end and self._versions):
             self._waiter.set_result(None)
 
-    def interrupt(self, error: Exception) -> None:
-        """Whoever waits for more gets this error instead."""
-        self._interruption = error
+    def expire(self, key: str) -> None:
+        """The job's record is gone; one of version 0 has not been there yet."""
+        if version := self._versions.get(key):
+            status = Status(status="error", key=key, error=EXPIRED, events=Events(queued=""))
+            self.offer(Update(key, version + 1, status.status, encode(status)))
+
+    def interrupt(self, words: str) -> None:
+        """Whoever waits for more is told that this server cannot say it."""
+        self._interruption = words
         if self._waiter and not self._waiter.done():
-            self._waiter.set_exception(error)
+            self._waiter.set_exception(Unavailable(words))
 
     async def changes(self) -> list[Update]:
         """What is newer than at the last call, waiting for something; empty when all have ended."""
@@ -89,7 +96,7 @@ class Watch:
 
     async def _wait(self, *, wants_end: bool) -> None:
         if self._interruption:
-            raise self._interruption
+            raise Unavailable(self._interruption)
         self._wants_end = wants_end
         self._waiter = asyncio.get_running_loop().create_future()
         await self._waiter
@@ -104,84 +111,90 @@ class Watches:
 
     def __init__(self, store: Store, channel: str) -> None:
         self.channel = channel
+        self.count = 0
+        """How many watches are open."""
         self._store = store
         self._watches: dict[str, set[Watch]] = {}
-        self._joined: dict[str, int] = {}
-        self._count = 0
+        self._joined: Counter[str] = Counter()
+        self._interruption = ""
         self._reread_now = asyncio.Event()
-        self.feed = Feed(store.client, self._reread_now.set)
+        self._feed = Feed(store.client, store.timeout_seconds, self._reread_now.set)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        await self._stack.enter_async_context(self.feed)
+        await self._stack.enter_async_context(self._feed)
         background = await self._stack.enter_async_context(Background())
         background.start(self._run(), "reread")
-        await self._subscribe(self.channel)
+        await self._join([self.channel])
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
     @property
-    def count(self) -> int:
-        """How many watches are open."""
-        return self._count
+    def is_live(self) -> bool:
+        """Whether statuses arrive as they happen."""
+        return self._feed.is_live
 
-    async def open(self, keys: Iterable[str]) -> Watch:
-        """A watch whose subscriptions are live; `close` it. Offer it a snapshot read after this."""
+    @asynccontextmanager
+    async def open(self, keys: Iterable[str]) -> AsyncIterator[Watch]:
+        """A watch whose subscriptions are live. Have it skip what is read and told after this."""
         keys = frozenset(keys)
+        channels = {key[:CHANNEL_LENGTH] for key in keys} - {self.channel}
         watch = Watch(dict.fromkeys(keys, 0))
-        self._count += 1
+        self._add(watch, keys)
+        self._joined.update(channels)
+        try:
+            if channels:
+                await self._join(channels)
+            if self._interruption:
+                watch.interrupt(self._interruption)
+            yield watch
+        finally:
+            self._remove(watch, keys)
+            if channels:
+                await self._leave(channels)
+
+    def interrupt(self, words: str) -> None:
+        """Whoever waits now or later is told that this server cannot say more."""
+        self._interruption = words
+        for watches in self._watches.values():
+            for watch in watches:
+                watch.interrupt(words)
+
+    def _add(self, watch: Watch, keys: Iterable[str]) -> None:
+        self.count += 1
         for key in keys:
             self._watches.setdefault(key, set()).add(watch)
-        channels = {key[:CHANNEL_LENGTH] for key in keys} - {self.channel}
-        for channel in channels:
-            self._joined[channel] = self._joined.get(channel, 0) + 1
-        try:
-            for channel in channels:
-                await self._subscribe(channel)
-        except BaseException:
-            await self.close(watch, keys)
-            raise
-        return watch
 
-    async def close(self, watch: Watch, keys: Iterable[str]) -> None:
-        """Forget the watch, opened on `keys`."""
-        self._count -= 1
-        keys = frozenset(keys)
+    def _remove(self, watch: Watch, keys: Iterable[str]) -> None:
+        self.count -= 1
         for key in keys:
             watches = self._watches[key]
             watches.discard(watch)
             if not watches:
                 del self._watches[key]
-        for channel in {key[:CHANNEL_LENGTH] for key in keys} - {self.channel}:
-            await self._leave(channel)
 
-    def interrupt(self, error: Exception) -> None:
-        for watches in self._watches.values():
-            for watch in watches:
-                watch.interrupt(error)
+    async def _join(self, channels: Collection[str]) -> None:
+        await self._feed.subscribe(self._names(channels), self._on_message)
 
-    async def _subscribe(self, channel: str) -> None:
-        await self.feed.subscribe(self._store.keys.status_channel(channel), self._on_message)
-
-    async def _leave(self, channel: str) -> None:
-        self._joined[channel] -= 1
-        if not self._joined[channel]:
+    async def _leave(self, channels: Collection[str]) -> None:
+        self._joined.subtract(channels)
+        left = [channel for channel in channels if not self._joined[channel]]
+        for channel in left:
             del self._joined[channel]
-            await self.feed.unsubscribe(self._store.keys.status_channel(channel))
+        if left:
+            await self._feed.unsubscribe(self._names(left))
+
+    def _names(self, channels: Iterable[str]) -> list[str]:
+        return [self._store.keys.status_channel(channel) for channel in channels]
 
     def _on_message(self, message: bytes) -> None:
         """One line for each job: key, version, state, status."""
         for row in message.split(b"\n"):
-            key = row[:26].decode()
+            key = row[:KEY_LENGTH].decode()
             if key in self._watches:
-                version, state, line = row[27:].split(b" ", 2)
+                version, state, line = row[KEY_LENGTH + 1 :].split(b" ", 2)
                 self._offer(Update(key, int(version), state.decode(), line))  # type: ignore[arg-type]
 
     def _offer(self, update: Update) -> None:
@@ -191,11 +204,7 @@ class Watches:
     async def _run(self) -> None:
         """Read the truth after every gap, and from time to time in case one went unseen."""
         while True:
-            try:
-                async with asyncio.timeout(REREAD_SECONDS):
-                    await self._reread_now.wait()
-            except TimeoutError:
-                pass
+            await is_set_within(self._reread_now, REREAD_SECONDS)
             self._reread_now.clear()
             try:
                 await self._run_once()
@@ -209,10 +218,8 @@ class Watches:
 
     async def reread(self, keys: Sequence[str]) -> None:
         for key, record in zip(keys, await self._store.read(keys), strict=True):
-            self._offer(record.update if record else expired(key))
-
-
-def expired(key: str) -> Update:
-    """What a waiter is told of a job whose record is gone."""
-    status = Status(status="error", key=key, error="the task has expired", events=Events(queued=""))
-    return Update(key, 2**62, status.status, encode(status))
+            if record:
+                self._offer(record.update)
+                continue
+            for watch in self._watches.get(key, ()):
+                watch.expire(key)

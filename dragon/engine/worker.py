@@ -4,12 +4,11 @@ import asyncio
 import random
 from collections import Counter
 from contextlib import AsyncExitStack
-from types import TracebackType
 from typing import Self
 
 import structlog
 
-from dragon.background import Background
+from dragon.background import Background, is_set_within
 from dragon.engine.durations import Durations
 from dragon.engine.run import Run, Tools
 from dragon.errors import Unavailable
@@ -23,7 +22,7 @@ MAX_CLAIM = 100
 
 
 class Worker:
-    """Runs jobs of some kinds, `slots` of each at once. Use as a context, then `stop` and leave."""
+    """Runs jobs of some kinds, `slots` of each at once, while its context is open."""
 
     def __init__(self, tools: Tools, name: str, slots: dict[Kind, int]) -> None:
         self.name = name
@@ -42,23 +41,19 @@ class Worker:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        feed = Feed(self._store.client, self._wake.set)
+        keys = self._store.keys
+        feed = Feed(self._store.client, self._store.timeout_seconds, self._wake.set)
         await self._stack.enter_async_context(feed)
-        for kind in self._slots:
-            await feed.subscribe(self._store.keys.wake_channel(kind), lambda _: self._wake.set())
-        await feed.subscribe(self._store.keys.cancelled_channel, self._on_cancelled)
+        wakes = [keys.wake_channel(kind) for kind in self._slots]
+        await feed.subscribe(wakes, lambda _: self._wake.set())
+        await feed.subscribe([keys.cancelled_channel], self._on_cancelled)
         background = await self._stack.enter_async_context(Background())
         self._claimer = background.start(self._claim_forever(), "claim")
         background.start(self._renew_forever(), "renew")
         background.start(self._durations.run(), "durations")
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Drain: no new claim; runs may end in time, and what is left is handed back uncounted."""
         self._is_stopping = True
         self._wake.set()
@@ -80,7 +75,7 @@ class Worker:
                 await asyncio.sleep(random.uniform(0.2, 0.6))  # noqa: S311
                 continue
             if not (self._is_more_ready and self._has_free_slots()):
-                await self._sleep_until_woken()
+                await is_set_within(self._wake, self._settings.poll_seconds)
 
     async def _claim_once(self) -> bool:
         """Fill the free slots; whether jobs are left that wait for one."""
@@ -96,13 +91,6 @@ class Worker:
             for claim in claims:
                 self._start(claim)
         return left > 0
-
-    async def _sleep_until_woken(self) -> None:
-        try:
-            async with asyncio.timeout(self._settings.poll_seconds):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
 
     def _free_slots(self) -> dict[Kind, int]:
         return {
@@ -157,22 +145,26 @@ class Worker:
     async def _renew_once(self) -> None:
         for claim in await self._store.renew(list(self._runs)):
             if claim in self._runs:
-                log.warning("lease_lost", key=claim.job.key)
-                self._runs[claim][1].cancel()
+                self._abandon(claim, "lease_lost")
 
     def _on_cancelled(self, message: bytes) -> None:
         """The store has ended the job already: what is left is to stop the work."""
-        for claim, (_, task) in self._runs.items():
-            if claim.job.key == message.decode():
-                log.info("job_cancelled", key=claim.job.key)
-                task.cancel()
+        for claim in [claim for claim in self._runs if claim.job.key == message.decode()]:
+            self._abandon(claim, "job_cancelled")
+
+    def _abandon(self, claim: Claim, event: str) -> None:
+        run, task = self._runs[claim]
+        # One that is writing how it ended learns from the store's answer that it came too late.
+        if not run.is_ending:
+            log.warning(event, key=claim.job.key)
+            task.cancel()
 
     async def _hand_back(self, run: Run, task: asyncio.Task[None]) -> None:
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await asyncio.wait([task], timeout=self._settings.redis_timeout_seconds)
         try:
             async with asyncio.timeout(self._settings.redis_timeout_seconds):
-                await run.hand_back()
-            log.info("job_handed_back", key=run.claim.job.key)
+                if await run.hand_back():
+                    log.info("job_handed_back", key=run.claim.job.key)
         except TimeoutError:
             log.warning("hand_back_failed", key=run.claim.job.key)

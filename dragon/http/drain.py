@@ -1,18 +1,18 @@
 """How a server leaves: refuse new work, let what waits end in time, then tell it to come again."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from dragon.background import is_set_within
 from dragon.engine.watching import Watches
 from dragon.errors import Unavailable
-from dragon.http.errors import error_response
+from dragon.http.middleware import Handler
 
 STOPPING = "this server is shutting down, ask again soon"
 RESTARTING = "this server is restarting, ask again for the status of your tasks"
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+LAST_LINES_SECONDS = 1.0
 
 
 class Drain:
@@ -30,7 +30,7 @@ class Drain:
         if request.path.startswith(("/health/", "/metrics")):
             return await handler(request)
         if self.is_on:
-            return error_response(Unavailable(STOPPING), request)
+            raise Unavailable(STOPPING)
         self._active += 1
         self._idle.clear()
         try:
@@ -43,14 +43,6 @@ class Drain:
     async def run(self, seconds: float) -> None:
         """Returns when all requests have ended; after `seconds` those that wait are ended."""
         self.is_on = True
-        if not await self._is_idle_within(seconds):
-            self._watches.interrupt(Unavailable(RESTARTING))
-            await self._is_idle_within(1.0)
-
-    async def _is_idle_within(self, seconds: float) -> bool:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._idle.wait()
-        except TimeoutError:
-            return False
-        return True
+        if not await is_set_within(self._idle, seconds):
+            self._watches.interrupt(RESTARTING)
+            await is_set_within(self._idle, LAST_LINES_SECONDS)

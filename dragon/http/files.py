@@ -1,13 +1,12 @@
 """Output files: choosing one by name, redirecting to it, serving it."""
 
-from urllib.parse import quote
-
 from aiohttp import hdrs, web
+from aiohttp.abc import AbstractStreamWriter
 
 from dragon.engine.engine import Engine
 from dragon.engine.outputs import Outputs
 from dragon.errors import BadRequest, FileNotFound, Problem
-from dragon.schemas import OutputFile, Record, is_key
+from dragon.schemas import OutputFile, Record, file_path, is_key
 from dragon.settings import Settings
 
 _HOST_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]")
@@ -44,7 +43,7 @@ def choose_file(record: Record, filename: str) -> OutputFile:
 def redirect_to_file(url: str, key: str, file: OutputFile, cache_seconds: float) -> web.Response:
     """302 to the file, cached no longer than the answer holds."""
     caching = f"max-age={int(cache_seconds)}" if cache_seconds >= 1 else "no-store"
-    location = f"{url}/files/{key}/{quote(file.filename)}"
+    location = url + file_path(key, file.filename)
     return web.Response(status=302, headers={hdrs.LOCATION: location, hdrs.CACHE_CONTROL: caching})
 
 
@@ -63,7 +62,7 @@ class FilesHandler:
         file = next((file for file in record.files if file.filename == filename), None)
         if file is None or not self._outputs.path(file).is_file():
             raise web.HTTPNotFound
-        response = web.FileResponse(self._outputs.path(file))
+        response = _File(self._outputs.path(file))
         response.content_type = file.content_type
         response.headers[hdrs.CACHE_CONTROL] = (
             f"public, max-age={self._engine.seconds_left(record)}, immutable"
@@ -71,4 +70,13 @@ class FilesHandler:
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
         response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+        # Sent here and not by the library later, so that a drain waits for downloads, too.
+        await response.prepare(request)
         return response
+
+
+class _File(web.FileResponse):
+    """A file that is not sent again when it is returned."""
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        return None if self.prepared else await super().prepare(request)

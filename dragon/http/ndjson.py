@@ -35,27 +35,32 @@ class StreamWriter:
 
         An error after the first byte becomes the last line: the client sees it, and no half line.
         """
-        await self.response.prepare(self._request)
+        try:
+            await self.response.prepare(self._request)
+            await self._send_lines(first_line, watch, translate)
+        except TimeoutError:
+            log.warning("slow_reader_dropped", path=self._request.path)
+            if self._request.transport:
+                self._request.transport.abort()
+        except ConnectionError:
+            log.debug("reader_left", path=self._request.path)
+        return self.response
+
+    async def _send_lines(
+        self, first_line: bytes, watch: Watch, translate: Callable[[Update], bytes]
+    ) -> None:
         try:
             await self._write(first_line + b"\n")
             while updates := await watch.changes():
                 await self._write(b"".join(translate(update) + b"\n" for update in updates))
         except DragonError as error:
             await self._write(encode(error_body(error, self._request)) + b"\n")
-        except TimeoutError:
-            log.warning("slow_reader_dropped", path=self._request.path)
-            self._abort()
-        except ConnectionError:
-            log.debug("reader_left", path=self._request.path)
+        except (TimeoutError, ConnectionError):
+            raise
         except Exception:
             log.exception("stream_bug", path=self._request.path)
             await self._write(encode({"status": "error", "message": BUG}) + b"\n")
-        return self.response
 
     async def _write(self, data: bytes) -> None:
         async with asyncio.timeout(self._timeout_seconds):
             await self.response.write(data)
-
-    def _abort(self) -> None:
-        if self._request.transport:
-            self._request.transport.abort()

@@ -9,8 +9,8 @@ from multidict import MultiMapping
 from dragon.engine.definitions import Definition, NotADefinition, read_definition
 from dragon.errors import BadRequest, Location, Problem
 from dragon.params import parse_boolean
+from dragon.registry import Registry
 from dragon.settings import Settings
-from dragon.task import Registry
 
 _CREDENTIALS = ("secret", "api_key")
 

@@ -2,8 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable
-from types import TracebackType
+from collections.abc import Callable, Collection
 from typing import Any, Self
 
 import redis.asyncio as redis
@@ -12,11 +11,11 @@ from redis.exceptions import RedisError
 
 from dragon.background import Background
 from dragon.errors import Unavailable
+from dragon.store.connection import UNREACHABLE
 
 log = structlog.get_logger()
 
 SILENCE_SECONDS = 5.0
-LIVE_SECONDS = 4.0
 
 Callback = Callable[[bytes], None]
 
@@ -28,9 +27,13 @@ class Feed:
     questioned with a ping, and after every reconnect whoever listens must read the truth again.
     """
 
-    def __init__(self, client: redis.Redis, on_gap: Callable[[], None]) -> None:
+    def __init__(
+        self, client: redis.Redis, timeout_seconds: float, on_gap: Callable[[], None]
+    ) -> None:
         self._client = client
+        self._timeout_seconds = timeout_seconds
         self._on_gap = on_gap
+        self._has_gap = True
         self._callbacks: dict[str, Callback] = {}
         self._live: dict[str, asyncio.Event] = {}
         self._pubsub: Any = None
@@ -41,42 +44,44 @@ class Feed:
         self._background.start(self._run(), "feed")
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._background.__aexit__(kind, error, trace)
-        await self._close()
-
-    async def subscribe(self, channel: str, callback: Callback) -> None:
-        """Returns when the subscription is live; raises Unavailable if that takes too long."""
-        self._callbacks[channel] = callback
-        live = self._live.setdefault(channel, asyncio.Event())
+    async def __aexit__(self, *_: object) -> None:
         try:
-            async with asyncio.timeout(LIVE_SECONDS):
-                if not live.is_set():
-                    await self._join(channel)
-                await live.wait()
-        except TimeoutError:
-            raise Unavailable("the store cannot be reached, try again soon") from None
+            await self._background.close()
+        finally:
+            await self._close()
 
-    async def unsubscribe(self, channel: str) -> None:
-        self._callbacks.pop(channel, None)
-        self._live.pop(channel, None)
+    async def subscribe(self, channels: Collection[str], callback: Callback) -> None:
+        """Returns when the subscriptions are live; raises Unavailable if that takes too long."""
+        for channel in channels:
+            self._callbacks[channel] = callback
+            self._live.setdefault(channel, asyncio.Event())
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                if wanted := [channel for channel in channels if not self._live[channel].is_set()]:
+                    await self._join(wanted)
+                for channel in channels:
+                    await self._live[channel].wait()
+        except (TimeoutError, KeyError):
+            raise Unavailable(UNREACHABLE) from None
+
+    async def unsubscribe(self, channels: Collection[str]) -> None:
+        for channel in channels:
+            self._callbacks.pop(channel, None)
+            self._live.pop(channel, None)
         async with self._lock:
             # Somebody may have subscribed again while this waited for its turn.
-            if not self._is_connected or channel in self._callbacks:
+            left = [channel for channel in channels if channel not in self._callbacks]
+            if not self._is_connected or not left:
                 return
             try:
-                await self._pubsub.unsubscribe(channel)
+                await self._pubsub.unsubscribe(*left)
             except (RedisError, OSError) as error:
-                log.debug("unsubscribe_failed", channel=channel, error=str(error))
+                log.debug("unsubscribe_failed", error=str(error))
 
     @property
     def is_live(self) -> bool:
-        return all(live.is_set() for live in self._live.values())
+        """Connected, and no gap is left to be read up."""
+        return self._is_connected and not self._has_gap
 
     @property
     def _is_connected(self) -> bool:
@@ -97,15 +102,15 @@ class Feed:
             await asyncio.sleep(pause_seconds * random.uniform(0.5, 1.5))  # noqa: S311
             pause_seconds = min(pause_seconds * 2, 2.0)
 
-    async def _join(self, channel: str) -> None:
+    async def _join(self, channels: Collection[str]) -> None:
         async with self._lock:
             if not self._is_connected:
                 return
             try:
-                await self._pubsub.subscribe(channel)
+                await self._pubsub.subscribe(*channels)
             except (RedisError, OSError) as error:
-                # The next connection will subscribe to this channel with all others.
-                log.debug("subscribe_failed", channel=channel, error=str(error))
+                # The next connection will subscribe to these channels with all others.
+                log.debug("subscribe_failed", error=str(error))
 
     async def _open(self) -> None:
         # The client does not bear two at once: each would connect, and only one be heard.
@@ -115,7 +120,14 @@ class Feed:
                 await self._pubsub.subscribe(*self._callbacks)
             else:
                 await self._pubsub.connect()
-        self._on_gap()
+        self._has_gap = True
+        self._close_gap()
+
+    def _close_gap(self) -> None:
+        """What was read before all subscriptions are live may be outdated unseen: only then."""
+        if self._has_gap and all(live.is_set() for live in self._live.values()):
+            self._has_gap = False
+            self._on_gap()
 
     async def _close(self) -> None:
         for live in self._live.values():
@@ -143,6 +155,7 @@ class Feed:
         if message["type"] == "subscribe":
             if live := self._live.get(message["channel"].decode()):
                 live.set()
+            self._close_gap()
         elif message["type"] == "message" and (
             callback := self._callbacks.get(message["channel"].decode())
         ):

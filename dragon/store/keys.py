@@ -10,7 +10,7 @@ _DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 class Keys:
     """`<prefix>:{<shard>}:<name>`: one hash tag for each shard, so that a script may use them all.
 
-    The shard of a job can be told from its key; the scripts' common.lua lists the names.
+    The shard of a job can be told from its key. The scripts' common.lua lists all names.
     """
 
     def __init__(self, prefix: str, shards: int) -> None:
@@ -43,8 +43,8 @@ class Keys:
             return secrets.randbelow(self.shards)
         return int(fingerprint[:8], 16) % self.shards
 
-    def status_channel(self, key: str) -> str:
-        return f"{self.channels}status:{key[:CHANNEL_LENGTH]}"
+    def status_channel(self, channel: str) -> str:
+        return f"{self.channels}status:{channel}"
 
     @property
     def cancelled_channel(self) -> str:

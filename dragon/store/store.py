@@ -1,14 +1,15 @@
 """Every transition of a job as one method, and what can be read of jobs."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Sequence
 from functools import partial
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import msgspec
 from msgspec import Struct
 
+from dragon.background import Background
 from dragon.errors import Conflict, OverLimits, Unavailable
 from dragon.schemas import (
     Claim,
@@ -35,6 +36,9 @@ from dragon.store.connection import (
 from dragon.store.keys import Keys
 
 Answer = TypeVar("Answer")
+
+QUEUED_RETRY_SECONDS = 5
+"""When an account that has too many jobs queued may try again: nobody knows how long they take."""
 
 
 class Idempotency(Struct, frozen=True, kw_only=True):
@@ -66,23 +70,27 @@ class Store:
         self._settings = settings
         self.keys = Keys(settings.redis_prefix, settings.shards)
         self.clock = StoreClock()
+        self.timeout_seconds = settings.redis_timeout_seconds
         self.client = connect(settings.redis, settings.redis_timeout_seconds)
         self._scripts = load_scripts(self.client)
+        self._background = Background()
+        start = self._background.start
         shards = range(settings.shards)
-        self._submits = [Batch(partial(self._send_submits, shard)) for shard in shards]
-        self._finishes = [Batch(partial(self._send_finishes, shard)) for shard in shards]
-        self._progresses = [Batch(partial(self._send_progresses, shard)) for shard in shards]
-        self._reads = Batch(self._send_reads)
+        self._submits = [
+            Batch(partial(self._send_submits, shard), start, _count_jobs) for shard in shards
+        ]
+        self._finishes = [Batch(partial(self._send_finishes, shard), start) for shard in shards]
+        self._progresses = [Batch(partial(self._send_progresses, shard), start) for shard in shards]
+        self._reads = Batch(self._send_reads, start)
 
     async def __aenter__(self) -> Self:
+        # Out of reach now, it may be there when it is needed.
+        with contextlib.suppress(Unavailable):
+            await self.read_clock()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
+        await self._background.close()
         await self.client.aclose()
 
     # Transitions, in the order a job goes through them.
@@ -100,7 +108,7 @@ class Store:
             raise Conflict("another request was made with this Idempotency-Key")
         if answer[0] == b"queued":
             words = f"this account may have {answer[1]} tasks queued"
-            raise _over_limits(words, answer[1], len(submission.jobs), 5)
+            raise _over_limits(words, answer[1], len(submission.jobs), QUEUED_RETRY_SECONDS)
         if answer[0] == b"per_minute":
             limit = submission.limits.per_minute or 0
             words = f"this account may create {limit} tasks a minute"
@@ -113,12 +121,11 @@ class Store:
         """Take up to that many jobs of each kind; also returns how many are left ready."""
         lease_ms = int(self._settings.lease_seconds * 1000)
         pairs = [part for kind, free in free_slots.items() for part in (kind, free)]
-        started = self.clock.iso()
-        answer = await self._run("claim", shard, [worker, started, lease_ms, *pairs])
+        answer = await self._run("claim", shard, [worker, self.clock.iso(), lease_ms, *pairs])
         self.clock.set(answer[0] / 1000)
         claims = [
-            Claim(job=decode_job(blob), token=token, attempt=attempt, started=started)
-            for blob, token, attempt in answer[2:]
+            Claim(job=decode_job(blob), token=token, attempt=attempt, started=started.decode())
+            for blob, token, attempt, started in answer[2:]
         ]
         return claims, answer[1]
 
@@ -151,10 +158,9 @@ class Store:
         self, claim: Claim, line: bytes, *, pause_seconds: float, is_counted: bool
     ) -> bool:
         """Queue a running job again; False if it is held no longer."""
-        arguments = [
-            claim.job.key, claim.token, line, int(pause_seconds * 1000), int(is_counted)
-        ]  # fmt: skip
-        return bool(await self._run("retry", self.keys.shard_of(claim.job.key), arguments))
+        key, pause_ms = claim.job.key, int(pause_seconds * 1000)
+        arguments = [key, claim.token, line, pause_ms, int(is_counted)]
+        return bool(await self._run("retry", self.keys.shard_of(key), arguments))
 
     async def reap(self, shard: int, limit: int = 100) -> tuple[list[str], list[str], list[str]]:
         """Move what is due: keys promoted after a pause, requeued and failed after a lost lease."""
@@ -168,7 +174,7 @@ class Store:
             if mine := [key for key in keys if self.keys.shard_of(key) == shard]:
                 await self._run("cancel", shard, [self.clock.iso(), *mine])
 
-    async def expired(self, shard: int, limit: int = 100) -> list[str]:
+    async def expired_keys(self, shard: int, limit: int = 100) -> list[str]:
         """Keys of ended jobs that may be forgotten, once their files are deleted."""
         now_ms = int(self.clock.now() * 1000)
         async with translated_errors():
@@ -183,6 +189,12 @@ class Store:
 
     # Reading.
 
+    async def read_clock(self) -> None:
+        """Take over Valkey's time."""
+        async with translated_errors():
+            seconds, microseconds = await self.client.time()
+        self.clock.set(seconds + microseconds / 1e6)
+
     async def read(self, keys: Sequence[str]) -> list[Record | None]:
         """The records of jobs, None for each that is unknown or expired."""
         answers = asyncio.gather(*(self._reads.add(key) for key in keys))
@@ -191,7 +203,7 @@ class Store:
     async def _in_time(self, answer: asyncio.Future[Answer]) -> Answer:
         """Callers whose batch waits for a slow one before it wait no longer than the first."""
         try:
-            async with asyncio.timeout(self._settings.redis_timeout_seconds):
+            async with asyncio.timeout(self.timeout_seconds):
                 return await answer
         except TimeoutError:
             raise Unavailable(UNREACHABLE) from None
@@ -219,6 +231,10 @@ class Store:
         return await run_script(
             self._scripts[name], self.keys.base(shard), self.keys.channels, arguments
         )
+
+
+def _count_jobs(submission: Submission) -> int:
+    return len(submission.jobs)
 
 
 def _over_limits(words: str, limit: int, count: int, retry_after_seconds: int) -> OverLimits:

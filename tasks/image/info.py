@@ -47,7 +47,7 @@ def inspect(url: str, source: Descriptor) -> Info:
     orientation = vips.orientation_of(header) or None
     shot = exif.read_shot(vips.texts_of(header, exif.TAGS))
     return Info(
-        content_type=picture.kind.content_type,
+        content_type=picture.format.content_type,
         type="image",
         width=header.width,
         height=header.height,

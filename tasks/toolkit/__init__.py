@@ -1,1 +1,1 @@
-"""What tasks share: pictures, geometry, kinds of files."""
+"""What tasks share: pictures, geometry, formats of files."""

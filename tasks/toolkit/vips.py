@@ -6,11 +6,6 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-# Read when the library loads; without these it would use every core for one picture, and offer
-# loaders that nobody hardened against hostile files.
-os.environ["VIPS_CONCURRENCY"] = "1"
-os.environ["VIPS_BLOCK_UNTRUSTED"] = "1"
-
 import pyvips
 from msgspec import Struct
 from pyvips import Image
@@ -19,7 +14,7 @@ from dragon.task import Descriptor, MediaLimits, TaskFailed
 from tasks.toolkit.formats import FORMATS, Format
 from tasks.toolkit.geometry import Size, check_limits
 from tasks.toolkit.gif import is_cut
-from tasks.toolkit.sniff import GIF, HEIF, SNIFF_BYTES, Kind, sniff
+from tasks.toolkit.sniff import GIF, HEIF, SNIFF_BYTES, PictureFormat, sniff
 
 _SAVERS: dict[Format, tuple[str, dict[str, Any]]] = {
     "jpeg": ("jpegsave_target", {"Q": 85, "optimize_coding": True}),
@@ -47,7 +42,7 @@ class Picture(Struct, frozen=True, kw_only=True):
 
     url: str
     descriptor: Descriptor
-    kind: Kind
+    format: PictureFormat
     header: Image
     size: Size
     frames: int
@@ -56,22 +51,22 @@ class Picture(Struct, frozen=True, kw_only=True):
 def open_picture(url: str, descriptor: Descriptor) -> Picture:
     """The picture in an open file; `url` is for messages only.
 
-    Raises TaskFailed if this is no picture of a kind that is read here.
+    Raises TaskFailed if this is no picture of a format that is read here.
     """
-    kind = sniff(os.pread(descriptor, SNIFF_BYTES, 0))
-    if kind is None:
+    format = sniff(os.pread(descriptor, SNIFF_BYTES, 0))
+    if format is None:
         raise _not_valid(url)
     try:
-        header = getattr(Image, kind.loader)(_rewound(descriptor))
+        header = getattr(Image, format.loader)(_rewound(descriptor))
     except pyvips.Error:
-        raise _not_readable(url, kind) from None
+        raise _not_readable(url, format) from None
     return Picture(
         url=url,
         descriptor=descriptor,
-        kind=kind,
+        format=format,
         header=header,
         size=Size(header.width, header.height).turned(90 * (orientation_of(header) >= 5)),
-        frames=header.get("n-pages") if kind.may_move and has_field(header, "n-pages") else 1,
+        frames=header.get("n-pages") if format.may_move and has_field(header, "n-pages") else 1,
     )
 
 
@@ -104,7 +99,7 @@ def decode(picture: Picture, size: Size, format: Format, limits: MediaLimits) ->
     frames = picture.frames if FORMATS[format].frames else 1
     check_limits(f"File '{picture.url}'", picture.size, frames, limits)
     check_limits("The resized picture", size, frames, limits)
-    if picture.kind is GIF and _is_cut_gif(picture.descriptor):
+    if picture.format is GIF and _is_cut_gif(picture.descriptor):
         raise _not_valid(picture.url)
     try:
         return Image.thumbnail_source(
@@ -116,7 +111,7 @@ def decode(picture: Picture, size: Size, format: Format, limits: MediaLimits) ->
             **_colour_options(picture.header),
         ).copy_memory()
     except pyvips.Error:
-        raise _not_readable(picture.url, picture.kind) from None
+        raise _not_readable(picture.url, picture.format) from None
 
 
 def resize(image: Image, size: Size) -> Image:
@@ -207,8 +202,8 @@ def _rewound(descriptor: Descriptor) -> Any:
     return pyvips.Source.new_from_descriptor(descriptor)
 
 
-def _not_readable(url: str, kind: Kind) -> TaskFailed:
-    if kind is HEIF:
+def _not_readable(url: str, format: PictureFormat) -> TaskFailed:
+    if format is HEIF:
         return TaskFailed(f"File '{url}' is a HEIF picture that cannot be read, send it as JPEG")
     return _not_valid(url)
 

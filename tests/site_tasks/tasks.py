@@ -140,3 +140,15 @@ def hold_now(seconds: float) -> str:
 
     time.sleep(seconds)
     return "held"
+
+
+@task("site.timeout_error")
+async def timeout_error(params: NoParams, ctx: Context) -> str:
+    """An error of the task's own, that is none of the worker's limits."""
+    raise TimeoutError("somebody else's")
+
+
+@task("site.progress_of_no_json")
+async def progress_of_no_json(params: NoParams, ctx: Context) -> str:
+    ctx.progress(object())
+    return "told"

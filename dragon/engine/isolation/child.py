@@ -13,15 +13,17 @@ from typing import Any, get_type_hints
 from msgspec import Raw
 
 from dragon.engine.isolation import messages
-from dragon.engine.isolation.confine import confine, die_with_parent, leave_network, limit_cpu
+from dragon.engine.isolation.confine import confine, leave_network, limit_cpu
 from dragon.engine.isolation.messages import Bug, Done, Failed, Ready, Reply, Request, Start
 from dragon.errors import TaskError
+from dragon.kernel import die_with_parent
 
 
 def main(connection: socket.socket) -> None:
     """Serve the worker at the other end of `connection`."""
     start = messages.decode_start(connection.recv(messages.MAX_MESSAGE_BYTES))
     confinement = {"network": leave_network()}
+    # Now, as the new user namespace that it may have taken forgets this.
     die_with_parent(start.parent_pid)
     for module in start.warm:
         importlib.import_module(module)

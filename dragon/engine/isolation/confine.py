@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
-from dragon.engine.isolation import kernel, landlock, seccomp
+from dragon import kernel
+from dragon.engine.isolation import landlock, seccomp
 from dragon.engine.isolation.messages import MAX_OPEN_FILES
 
 SYSTEM_PATHS = (
@@ -32,14 +33,6 @@ SYSTEM_PATHS = (
 def leave_network() -> str:
     """Move into a network of one's own, with nothing in it; only while there is one thread."""
     return _measure(_leave_network)
-
-
-def die_with_parent(parent_pid: int) -> None:
-    """Be killed when the worker is; after leave_network, as a new user namespace forgets this."""
-    if sys.platform == "linux":
-        kernel.prctl(kernel.PR_SET_PDEATHSIG, int(signal.SIGKILL))
-    if os.getppid() != parent_pid:
-        sys.exit("the worker that started this decoder is gone")
 
 
 def confine(memory_bytes: int, packages: Iterable[str]) -> dict[str, str]:

@@ -5,7 +5,7 @@ import stat
 import struct
 from collections.abc import Iterable
 
-from dragon.engine.isolation import kernel
+from dragon import kernel
 
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
 ASK_VERSION = 1

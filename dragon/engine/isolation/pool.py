@@ -7,13 +7,16 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import structlog
+
 from dragon.engine.isolation.calls import IsolatedBug, UnreadableReply, packed, unpacked
-from dragon.engine.isolation.process import Child, DecoderSettings, Log, NotDelivered, NotStarted
+from dragon.engine.isolation.process import Child, DecoderSettings, NotDelivered, NotStarted
 from dragon.errors import TaskInterrupted
 
 __all__ = ["DecoderSettings", "Decoders", "IsolatedBug"]
 
 T = TypeVar("T")
+log = structlog.get_logger()
 
 STOPPING = "the worker is stopping"
 NONE_STARTED = "no decoder could be started; the log of the worker says why"
@@ -29,11 +32,10 @@ class Decoders:
     again in the background.
     """
 
-    def __init__(self, settings: DecoderSettings, log: Log) -> None:
+    def __init__(self, settings: DecoderSettings) -> None:
         self.confinement: dict[str, str] = {}
         """What is in force, as the newest child told: measure, and how or `none: <reason>`."""
         self._settings = settings
-        self._log = log
         self._children: set[Child] = set()
         self._idle: deque[Child] = deque()
         self._waiters: deque[asyncio.Future[Child]] = deque()
@@ -140,10 +142,10 @@ class Decoders:
         while True:
             await asyncio.sleep(_pause_seconds(failures))
             try:
-                child = await Child.start(self._settings, self._log, self._tasks)
+                child = await Child.start(self._settings, self._tasks)
             except NotStarted as error:
                 failures += 1
-                self._log.warning("decoder_not_started", reason=str(error), failures=failures)
+                log.warning("decoder_not_started", reason=str(error), failures=failures)
                 tried.set()
                 continue
             self._admit(child)
@@ -157,7 +159,7 @@ class Decoders:
     def _admit(self, child: Child) -> None:
         if child.confinement != self.confinement:
             self.confinement = child.confinement
-            self._log.info("decoders_confined", **child.confinement)
+            log.info("decoders_confined", **child.confinement)
         self._children.add(child)
         self._give_back(child)
 

@@ -7,14 +7,16 @@ import socket
 import sys
 from asyncio.subprocess import DEVNULL, STDOUT, Process
 from contextlib import ExitStack, suppress
-from typing import Any, Protocol
 
-from msgspec import Struct
+import structlog
+from msgspec import Struct, field
 
 from dragon.engine.isolation import messages
 from dragon.engine.isolation.calls import Packet
 from dragon.engine.isolation.messages import Start
 from dragon.errors import TaskError, TaskFailed, TaskInterrupted
+
+log = structlog.get_logger()
 
 START_SECONDS = 30.0
 EXIT_SECONDS = 2.0
@@ -27,18 +29,12 @@ MAX_LOGGED_BYTES = 64 * 1024
 """Of what one child writes in all its life."""
 
 
-class Log(Protocol):
-    """Where a child's doings are told."""
-
-    def info(self, event: str, **values: Any) -> Any: ...
-    def warning(self, event: str, **values: Any) -> Any: ...
-
-
 class DecoderSettings(Struct, frozen=True, kw_only=True):
     """Each is the setting `decoder_<name>`; a `count` of 0 means one per processor.
 
-    `warm` are the modules that children import at their start. A function can only be called if
-    the top-level package of its module is among theirs, or is installed in site-packages.
+    `warm` are the modules that children import at their start, and `environment` the variables
+    that these read. A function can only be called if the top-level package of its module is among
+    theirs, or is installed in site-packages.
     """
 
     count: int
@@ -46,6 +42,7 @@ class DecoderSettings(Struct, frozen=True, kw_only=True):
     cpu_seconds: int
     max_jobs: int
     warm: tuple[str, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 class NotStarted(Exception):
@@ -65,7 +62,6 @@ class Child:
         connection: socket.socket,
         output: int,
         settings: DecoderSettings,
-        log: Log,
     ) -> None:
         self.pid = process.pid
         self.served = 0
@@ -76,7 +72,6 @@ class Child:
         self._process = process
         self._connection = connection
         self._settings = settings
-        self._log = log
         self._output = output
         self._output_left = MAX_LOGGED_BYTES
         self._killed = False
@@ -84,7 +79,7 @@ class Child:
         self._answer: asyncio.Future[bytes] | None = None
 
     @classmethod
-    async def start(cls, settings: DecoderSettings, log: Log, tasks: asyncio.TaskGroup) -> "Child":
+    async def start(cls, settings: DecoderSettings, tasks: asyncio.TaskGroup) -> "Child":
         """A child that is ready for calls; one of `tasks` sees it to its end. Raises NotStarted."""
         with ExitStack() as ours, ExitStack() as theirs:
             connection, child_connection = _connection()
@@ -97,7 +92,7 @@ class Child:
                 process = await _spawn(child_connection.fileno(), child_output, settings)
             except OSError as error:
                 raise NotStarted(f"{sys.executable}: {error.strerror}") from error
-            child = cls(process, connection, output, settings, log)
+            child = cls(process, connection, output, settings)
             tasks.create_task(child._watch(ours.pop_all()))
         try:
             await child._become_ready()
@@ -222,7 +217,7 @@ class Child:
             self._on_output()
             loop.remove_reader(self._output)
         if not self._killed:
-            self._log.warning("decoder_died", pid=self.pid, code=code, served=self.served)
+            log.warning("decoder_died", pid=self.pid, code=code, served=self.served)
         self.kill()  # what it may have started
         self._gone.set()
         self.spent.set()
@@ -236,7 +231,7 @@ class Child:
             asyncio.get_running_loop().remove_reader(self._output)
         elif self._output_left > 0:
             text = written[: self._output_left].decode("utf-8", "replace")
-            self._log.warning("decoder_wrote", pid=self.pid, text=text)
+            log.warning("decoder_wrote", pid=self.pid, text=text)
         self._output_left -= len(written)
 
 
@@ -274,13 +269,10 @@ def _environment(settings: DecoderSettings) -> dict[str, str]:
     """All that a child gets; what else the worker's own holds, secrets too, stays with it."""
     interpreter = {name: os.environ[name] for name in INTERPRETER_VARIABLES if name in os.environ}
     return {
+        **settings.environment,
         **interpreter,
         "LANG": "C.UTF-8",
         "MALLOC_ARENA_MAX": "2",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path),
-        "VIPS_BLOCK_UNTRUSTED": "1",
-        "VIPS_CONCURRENCY": "1",
-        # Large pictures would go to temporary files, which a child cannot write.
-        "VIPS_DISC_THRESHOLD": str(settings.memory_bytes),
     }

@@ -6,7 +6,7 @@ import os
 import platform
 import struct
 
-from dragon.engine.isolation import kernel
+from dragon import kernel
 
 ARCHITECTURES = {"x86_64": 0xC000_003E, "aarch64": 0xC000_00B7}
 

@@ -4,7 +4,7 @@
 -- ARGV[3]  now, as ISO 8601
 -- ARGV[4]  lease, ms
 -- ARGV[5]… pairs: kind, free slots of that kind (0 just says that the worker is alive)
--- Returns  {now in ms, jobs left ready of kinds that had free slots, {job blob, token, attempt}…}
+-- Returns  {now in ms, jobs left ready of kinds that had free slots, {job blob, token, attempt, start}…}
 -- Tells    whoever waits for a claimed job: executing
 
 local now = now_ms()
@@ -18,15 +18,17 @@ end
 local function run(key, tag, is)
   local account, queued = is[2], is[4]
   local version, token, attempt = is[5] + 1, is[6] + 1, is[7] + 1
+  -- Two machines told these times: a job must not seem to start before it was queued.
+  local started = ARGV[3] > queued and ARGV[3] or queued
   local line = '{"status":"executing","key":"' .. key .. '","events":{"queued":"' .. queued
-    .. '","started":"' .. ARGV[3] .. '"}}'
+    .. '","started":"' .. started .. '"}}'
   redis.call('HSET', base .. 'job:' .. key, 'version', version, 'token', token,
-    'attempt', attempt, 'state', 'executing', 'line', line, 'tag', tag, 'started', ARGV[3])
+    'attempt', attempt, 'state', 'executing', 'line', line, 'tag', tag, 'started', started)
   redis.call('ZADD', base .. 'leases', now + ARGV[4], key)
   redis.call('HINCRBY', base .. 'running', account, 1)
   redis.call('HINCRBY', base .. 'queued', account, -1)
   tell(key, version, 'executing', line)
-  return token, attempt
+  return {is[1], token, attempt, started}
 end
 
 local function claim_one(kind)
@@ -40,14 +42,13 @@ local function claim_one(kind)
     redis.call('HINCRBY', base .. 'parked', is[2], 1)
     return true
   end
-  local token, attempt = run(key, tag, is)
+  claimed[#claimed + 1] = run(key, tag, is)
   -- Old places come up again after a retry or a pause: virtual time must not go back with them,
   -- or newcomers would get tags before those of everybody who waits.
   local fair = base .. 'fair:' .. kind
   if tonumber(tag) > (tonumber(redis.call('HGET', fair, '')) or 0) then
     redis.call('HSET', fair, '', tag)
   end
-  claimed[#claimed + 1] = {is[1], token, attempt}
   return true
 end
 

@@ -1,7 +1,7 @@
 -- What every transition shares; the loader puts this text before each script.
 --
 -- All keys of a shard start with KEYS[1], which carries the hash tag, so they lie in one slot and
--- the others may be derived from it. keys.py has the same names.
+-- the others may be derived from it.
 --
 --   job:<key>              hash   the record of one job
 --   ready:<kind>           zset   jobs that wait for a worker, by fair-queue tag
@@ -16,6 +16,8 @@
 --   reuse:<fingerprint>    string key of the job that answers the same request
 --   idempotent:<acct>:<k>  list   what a repeated request is known by: its body, then its jobs
 --   ended                  hash   jobs ended, by "<task> <state>"
+--   durations              hash   what runs took: "<phase> <bucket>" and "<phase> microseconds"
+--   worker:<name>          string what a worker tells of itself, as JSON
 --   consumers:<kind>       zset   workers, by the time (ms) they last asked for work
 
 local base, channels = KEYS[1], ARGV[1]

@@ -27,7 +27,7 @@ local function add(job, account, reuse)
   local name = base .. 'job:' .. key
   if redis.call('EXISTS', name) == 1 then return end
   redis.call('HSET', name, 'job', blob, 'account', account, 'kind', kind, 'task', task,
-    'queued', queued, 'state', state, 'version', 1, 'line', line, 'limit', limit, 'cost', cost,
+    'queued', queued, 'state', state, 'version', 1, 'line', line, 'limit', limit,
     'attempts', attempts, 'attempt', 0, 'token', 0, 'retention', retention)
   if state ~= 'queued' then
     redis.call('HSET', name, 'expires', expire(key, retention))
