@@ -24,6 +24,7 @@ from dragon.faces.dragon_v1 import DragonV1
 from dragon.faces.operations import Operations
 from dragon.faces.pages import Pages
 from dragon.http.authentication import Accounts
+from dragon.http.connections import Connections
 from dragon.http.drain import Drain
 from dragon.http.files import FilesHandler
 from dragon.http.middleware import allow_all_origins, answer
@@ -48,16 +49,20 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
         watches = await stack.enter_async_context(Watches(store, channel))
         engine = Engine(settings, registry, store, watches)
         drain = Drain(watches)
+        connections = Connections(settings.write_timeout_seconds)
         runner = web.AppRunner(
-            build_web(settings, store, engine, drain),
+            build_web(settings, store, engine, drain, connections),
             access_log=None,
             handler_cancellation=True,
             shutdown_timeout=1.0,
             max_line_size=MAX_LINE_BYTES,
+            auto_decompress=False,
         )
+        background = await stack.enter_async_context(Background())
+        background.start(connections.run(), "connections")
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        await web.SockSite(runner, listener, backlog=1024).start()
+        stack.callback((await connections.listen(runner, listener)).close)
         host, port = listener.getsockname()[:2]
         log.info("server_started", host=host, port=port, accounts=len(settings.accounts))
         await stopped.wait()
@@ -108,10 +113,13 @@ def _decoders(settings: Settings, registry: Registry) -> Decoders:
     return Decoders(chosen)
 
 
-def build_web(settings: Settings, store: Store, engine: Engine, drain: Drain) -> web.Application:
+def build_web(
+    settings: Settings, store: Store, engine: Engine, drain: Drain, connections: Connections
+) -> web.Application:
     """All faces on one application."""
     app = web.Application(
-        middlewares=[answer, drain.refuse], client_max_size=settings.max_body_bytes
+        middlewares=[connections.note, answer, drain.refuse],
+        client_max_size=settings.max_body_bytes,
     )
     app.on_response_prepare.append(allow_all_origins)
     app.add_routes(

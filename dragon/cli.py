@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import socket
 import sys
 from collections.abc import Callable, Coroutine
@@ -27,6 +28,8 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command; what goes wrong is told in one line, with an exit code."""
+    # Parameters, credentials and files are nobody else's business on this machine.
+    os.umask(0o077)
     try:
         cli(prog_name="dragon", standalone_mode=False)
     except click.ClickException as error:

@@ -11,6 +11,9 @@ import msgspec
 import structlog
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+MAX_LOGGED = 4096
+"""Characters of a value that may hold URLs: looking for them in more takes too long."""
+
 _QUERY = re.compile(r"(https?://[^\s?'\"]*)\?[^\s'\"]*")
 
 
@@ -53,7 +56,7 @@ def _redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[
     """Query strings of URLs may hold signatures and keys; the rest tells enough."""
     for name, value in event.items():
         if isinstance(value, str) and "?" in value:
-            event[name] = _QUERY.sub(r"\1?…", value)
+            event[name] = _QUERY.sub(r"\1?…", value[:MAX_LOGGED])
     return event
 
 

@@ -33,7 +33,7 @@ F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 HttpUrl = Annotated[
     str,
     Meta(
-        pattern=r"\A[Hh][Tt][Tt][Pp][Ss]?://[^\s/?#]+[^\x00-\x1f\x7f]*\Z",
+        pattern=r"\A[Hh][Tt][Tt][Pp][Ss]?://[^\s/?#\x00-\x1f\x7f][^\x00-\x1f\x7f]*\Z",
         max_length=8192,
         extra={"expected": "an http or https URL of at most 8192 characters"},
     ),

@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,13 +13,15 @@ import redis.asyncio as redis
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from multidict import CIMultiDictProxy
+from structlog.testing import capture_logs
 
 from dragon.settings import Settings
 from dragon.store.store import Store
-from tests.decoders import Announcements
+from tests.decoders import Announcements, Logs
+from tests.fetching import Canary, Handler
+from tests.gate import Gate
 from tests.support import MEDIA, SECRET, Dragon, valkey_server
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+from tests.watchers import Process, start_process
 
 
 @pytest.fixture(scope="session")
@@ -176,7 +178,54 @@ async def origin() -> AsyncIterator[Origin]:
 
 
 @pytest.fixture
+def logs() -> Iterator[Logs]:
+    """What this process logs meanwhile."""
+    with capture_logs() as logs:
+        yield logs
+
+
+@pytest.fixture
 def announcements(tmp_path: Path) -> Iterator[Announcements]:
     announcements = Announcements(tmp_path / "announcements")
     yield announcements
     announcements.close()
+
+
+@pytest.fixture
+def canary() -> Iterator[Canary]:
+    canary = Canary()
+    yield canary
+    canary.close()
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Dragon]:
+    """A Dragon of the test's own, whose processes it may kill."""
+    with Dragon(tmp_path / "d") as own:
+        yield own
+
+
+@pytest_asyncio.fixture
+async def client(own: Dragon) -> AsyncIterator[Api]:
+    timeout = aiohttp.ClientTimeout(total=30)
+    # Each request has a connection of its own: after a kill the old ones are dead.
+    connector = aiohttp.TCPConnector(force_close=True)
+    async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
+        yield Api(session, own.url)
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Gate:
+    return Gate(tmp_path / "gate")
+
+
+@pytest_asyncio.fixture
+async def process(settings: Settings) -> AsyncIterator[Process]:
+    async with start_process(settings) as process:
+        yield process
+
+
+@pytest_asyncio.fixture
+async def other(settings: Settings) -> AsyncIterator[Process]:
+    async with start_process(settings) as other:
+        yield other

@@ -6,10 +6,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pyvips
+from pyvips import Image
+
 from dragon.task import MediaLimits
 from tasks.image import thumb
 from tasks.toolkit.geometry import Size
-from tasks.toolkit.vips import Image, pyvips
 
 MEDIA = Path(__file__).parent / "media"
 CAT, ROCKET = MEDIA / "chelsea.png", MEDIA / "rocket.jpg"

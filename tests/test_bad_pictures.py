@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pyvips
+from pyvips import Image
 
 from dragon.errors import TaskFailed
 from dragon.task import MediaLimits
 from tasks.toolkit import vips
 from tasks.toolkit.geometry import Size
-from tasks.toolkit.vips import Image, pyvips
 from tests.pictures import CAT, URL, Thumbnail, animation, plain, write
 
 NOT_VALID = f"File '{URL}' is not a valid image file"

@@ -8,7 +8,8 @@ import psutil
 
 from dragon.store.store import Store
 from tests.conftest import Api
-from tests.support import Dragon, eventually, read_lines, submission
+from tests.jobs import submission
+from tests.support import Dragon, eventually, read_lines
 
 
 def gate(path: Path) -> dict[str, Any]:
@@ -108,6 +109,6 @@ async def test_counters_and_queues_forget_cancelled_jobs(store: Store) -> None:
     assert (await store.claim("worker", {"fast": 9}, 0))[0] == []
     base = store.keys.base(0)
     for name in ("queued", "running"):
-        counts: Any = await store.client.hgetall(base + name)  # type: ignore[misc]
+        counts: Any = await store.client.hgetall(base + name)
         assert set(counts.values()) <= {b"0"}
     assert await store.client.zcard(base + "leases") == 0

@@ -23,6 +23,7 @@ from dragon.app import build_web
 from dragon.engine.engine import Engine
 from dragon.engine.watching import Watches
 from dragon.errors import DragonError
+from dragon.http.connections import Connections
 from dragon.http.drain import Drain
 from dragon.http.middleware import answer
 from dragon.registry import Registry
@@ -103,8 +104,15 @@ def default_words(field: msgspec.structs.FieldInfo) -> str:
     if field.default is None:
         return "none"
     if isinstance(field.default, Struct):
-        return f"`{type(field.default).__name__}`"
+        return table_words(field.default)
     return f"`{json.dumps(field.default)}`"
+
+
+def table_words(table: Struct) -> str:
+    """As one writes it in TOML, which has no null."""
+    values = msgspec.structs.asdict(table)
+    words = [f"{name} = {json.dumps(value)}" for name, value in values.items() if value is not None]
+    return f"`{{ {', '.join(words)} }}`" if words else "none"
 
 
 def test_each_setting_has_the_unit_that_its_name_tells() -> None:
@@ -120,7 +128,7 @@ async def routes(tmp_path: Path) -> AsyncIterator[set[str]]:
     async with Store(settings) as store:
         watches = Watches(store, "AAA")
         engine = Engine(settings, Registry.load(["tasks"]), store, watches)
-        app = build_web(settings, store, engine, Drain(watches))
+        app = build_web(settings, store, engine, Drain(watches), Connections(1.0))
         yield {
             f"{route.method} {route.resource.canonical}"
             for route in app.router.routes()

@@ -11,7 +11,8 @@ import pytest
 from dragon.schemas import Claim, Kind
 from dragon.settings import Limits
 from dragon.store.store import Store
-from tests.support import CONFIG, SECRET, Dragon, eventually, line_of, submission
+from tests.jobs import line_of, submission
+from tests.support import CONFIG, SECRET, Dragon, eventually
 
 Order = list[str]
 

@@ -11,19 +11,12 @@ import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from dragon.faces.operations import versions_of
 from dragon.store.figures import read_figures
 from dragon.store.store import Store
 from tests.conftest import Api
-from tests.support import (
-    DEADLINE_SECONDS,
-    Dragon,
-    Part,
-    eventually,
-    line_of,
-    submission,
-    until,
-    valkey_server,
-)
+from tests.jobs import line_of, submission
+from tests.support import DEADLINE_SECONDS, Dragon, Part, eventually, until, valkey_server
 
 
 @pytest_asyncio.fixture
@@ -61,6 +54,10 @@ async def test_a_dragon_that_is_whole_is_ready_and_tells_its_confinement(
     assert worker["confinement"]
     assert all(isinstance(words, str) and words for words in worker["confinement"].values())
     assert {"dragon", "python", "aiohttp", "redis"} <= health["versions"].keys()
+
+
+def test_a_library_that_a_site_does_without_has_no_version() -> None:
+    assert versions_of(["aiohttp", "no-such-library"]).keys() == {"dragon", "python", "aiohttp"}
 
 
 async def test_without_a_worker_nothing_is_ready_until_one_comes_and_after_it_stands_still(

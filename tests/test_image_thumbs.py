@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from pyvips import Image
 
 from dragon.errors import TaskFailed
 from dragon.params import read_params
@@ -15,7 +16,6 @@ from dragon.registry import Registry
 from dragon.task import MediaLimits
 from tasks.image import thumbs
 from tasks.toolkit.geometry import Size
-from tasks.toolkit.vips import Image
 from tests.pictures import CAT, LIMITS, ROCKET, URL, Thumbnail, animation, psnr, write
 
 Sizes = dict[str, dict[str, Any]]

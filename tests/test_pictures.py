@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pyvips
+from pyvips import Image
 
 from tasks.toolkit.geometry import Size
-from tasks.toolkit.vips import Image, pyvips
 from tests.pictures import (
     BOTTOM_LEFT,
     BOTTOM_RIGHT,

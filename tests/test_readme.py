@@ -8,8 +8,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from pyvips import Image
+
 from dragon.cli import cli
-from tests.pictures import Image
 from tests.support import ROOT, SECRET, Dragon
 
 README = (ROOT / "README.md").read_text("utf-8")

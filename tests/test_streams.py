@@ -197,7 +197,7 @@ async def block(session: aiohttp.ClientSession, key: str) -> Any:
 
 
 async def check_subscriptions(broker: Broker) -> None:
-    """The server's one connection has one status channel; the worker's is woken, and told to stop."""
+    """The server's connection has one status channel; the worker's is woken, and told to stop."""
     listed = await broker.client.client_list(_type="pubsub")
     woken = len(await broker.client.pubsub_channels("dragon:wake:*"))
     told = len(await broker.client.pubsub_channels("dragon:status:*"))

@@ -11,7 +11,8 @@ import pytest
 from dragon.schemas import decode_status
 from dragon.store.store import Store
 from tests.conftest import Api, Broker
-from tests.support import Dragon, eventually, read_lines, submission, until
+from tests.jobs import submission
+from tests.support import Dragon, eventually, read_lines, until
 
 
 def gates(path: Path) -> int:

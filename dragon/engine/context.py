@@ -53,7 +53,9 @@ class RunContext:
         self.phases: dict[str, float] = {}
         self.has_directory = False
         self._directory = directory
-        self._timeout_seconds = timeout_seconds
+        self.deadline = asyncio.timeout(timeout_seconds)
+        self._left_seconds = timeout_seconds
+        self._calls = 0
         self._downloads = downloads
         self._children = children
         self._send_progress = send_progress
@@ -81,10 +83,8 @@ class RunContext:
             self._sender = asyncio.create_task(self._send_newest())
 
     async def isolated(self, function: Callable[..., T], *arguments: Any) -> T:
-        with self._phase("isolated"):
-            return await self._children.call(
-                function, *arguments, timeout_seconds=self._timeout_seconds
-            )
+        with self._phase("isolated"), self._deadline_held() as left_seconds:
+            return await self._children.call(function, *arguments, timeout_seconds=left_seconds)
 
     async def close(self) -> None:
         if self._sender:
@@ -105,6 +105,22 @@ class RunContext:
         while self._newest:
             await self._send_progress(self._newest.pop())
             await asyncio.sleep(PROGRESS_SECONDS)
+
+    @contextmanager
+    def _deadline_held(self) -> Iterator[float]:
+        """The run's clock stands still: a child has its own, which starts when it is free."""
+        now = asyncio.get_running_loop().time
+        when = self.deadline.when()
+        if when is not None:
+            self._left_seconds = when - now()
+            self.deadline.reschedule(None)
+        self._calls += 1
+        try:
+            yield self._left_seconds
+        finally:
+            self._calls -= 1
+            if not self._calls:
+                self.deadline.reschedule(now() + self._left_seconds)
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:

@@ -9,13 +9,15 @@ import structlog
 
 from dragon.engine.definitions import Definition
 from dragon.engine.watching import Watch, Watches
-from dragon.errors import UnknownKeys
+from dragon.errors import BadRequest, Problem, UnknownKeys
 from dragon.registry import Registry
 from dragon.schemas import Events, Job, Record, Status, Update, decode_status, encode, is_key
 from dragon.settings import Account, Settings
 from dragon.store.store import Idempotency, Store, Submission
 
 log = structlog.get_logger()
+
+READ_KEYS = 500
 
 
 class Engine:
@@ -92,9 +94,24 @@ class Engine:
     async def read(self, keys: Sequence[str]) -> list[Record]:
         """The jobs' records; raises UnknownKeys, naming each key that is unknown or expired."""
         sound = _sound(keys)
-        records = dict(zip(sound, await self._store.read(sound), strict=True))
+        records: dict[str, Record | None] = {}
+        size = 0
+        for start in range(0, len(sound), READ_KEYS):
+            some = sound[start : start + READ_KEYS]
+            found = await self._store.read(some)
+            records.update(zip(some, found, strict=True))
+            size += sum(len(record.update.line) for record in found if record)
+            self._check_size(size)
         _check_keys(key for key in keys if records.get(key) is None)
-        return [record for key in keys if (record := records[key])]
+        answer = [record for key in keys if (record := records[key])]
+        self._check_size(sum(len(record.update.line) for record in answer))
+        return answer
+
+    def _check_size(self, size: int) -> None:
+        limit = self._settings.max_answer_bytes
+        if size > limit:
+            words = f"the statuses are larger than {limit} bytes together (max_answer_bytes)"
+            raise BadRequest([Problem("tasks", "query", words + ": ask for fewer at once")])
 
     @asynccontextmanager
     async def watching(self, keys: Sequence[str]) -> AsyncIterator[tuple[Sequence[Update], Watch]]:

@@ -117,10 +117,10 @@ class Run:
         self.phases = context.phases
         self._context = context
         try:
-            async with asyncio.timeout(self.claim.job.timeout_seconds) as deadline:
+            async with context.deadline:
                 return await task.function(params, context)
         except TimeoutError:
-            if not deadline.expired():
+            if not context.deadline.expired():
                 raise
             words = f"the task took longer than its {self.claim.job.timeout_seconds:g} seconds"
             raise TaskFailed(words) from None

@@ -5,7 +5,7 @@ import codecs
 import json
 from typing import Any, NoReturn
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from dragon.errors import BadRequest, Problem
 from dragon.settings import Settings
@@ -22,6 +22,8 @@ async def read_body(request: web.Request, settings: Settings) -> dict[str, Any]:
 
     Raises BadRequest naming `body`.
     """
+    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
+        _refuse("the body must not be compressed: send it without Content-Encoding")
     try:
         if request.content.is_eof():
             text = await request.read()
@@ -90,9 +92,11 @@ def _check_surrogates(value: Any) -> None:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise _Refused(f"the key {twice[:100]!r} is given twice")
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise _Refused(f"the key {name[:100]!r} is given twice")
+            seen.add(name)
     return value
 
 

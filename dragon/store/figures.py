@@ -127,9 +127,7 @@ async def _read_queue(store: Store, shard: int, kind: Kind) -> QueueFigures:
         pipeline.zcard(f"{base}ready:{kind}")
         pipeline.zrange(f"{base}ready:{kind}", 0, 0)
         pipeline.zrange(f"{base}consumers:{kind}", -1, -1, withscores=True)
-        pipeline.time()
-        depth, first, newest, (seconds, microseconds) = await pipeline.execute()
-    store.clock.set(seconds + microseconds / 1e6)
+        depth, first, newest = await pipeline.execute()
     [foremost] = await store.read([first[0].decode()]) if first else [None]
     age_seconds = 0.0
     if foremost:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, Self, TypeVar
@@ -121,8 +122,9 @@ class Store:
         """Take up to that many jobs of each kind; also returns how many are left ready."""
         lease_ms = int(self._settings.lease_seconds * 1000)
         pairs = [part for kind, free in free_slots.items() for part in (kind, free)]
+        asked_at = time.monotonic()
         answer = await self._run("claim", shard, [worker, self.clock.iso(), lease_ms, *pairs])
-        self.clock.set(answer[0] / 1000)
+        self.clock.set(answer[0] / 1e6, asked_at)
         claims = [
             Claim(job=decode_job(blob), token=token, attempt=attempt, started=started.decode())
             for blob, token, attempt, started in answer[2:]
@@ -191,9 +193,10 @@ class Store:
 
     async def read_clock(self) -> None:
         """Take over Valkey's time."""
+        asked_at = time.monotonic()
         async with translated_errors():
             seconds, microseconds = await self.client.time()
-        self.clock.set(seconds + microseconds / 1e6)
+        self.clock.set(seconds + microseconds / 1e6, asked_at)
 
     async def read(self, keys: Sequence[str]) -> list[Record | None]:
         """The records of jobs, None for each that is unknown or expired."""

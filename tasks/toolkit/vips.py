@@ -110,7 +110,9 @@ def decode(picture: Picture, size: Size, format: Format, limits: MediaLimits) ->
             option_string=_loader_options(frames),
             **_colour_options(picture.header),
         ).copy_memory()
-    except pyvips.Error:
+    except pyvips.Error as error:
+        if "out of memory" in str(error.detail).lower():
+            raise MemoryError from None
         raise _not_readable(picture.url, picture.format) from None
 
 

@@ -1,4 +1,4 @@
-"""A seccomp filter: no new processes, no sockets, no reaching into other processes, for good."""
+"""A seccomp filter: no new processes or sockets, no reaching into other processes and files."""
 
 import ctypes
 import errno
@@ -18,7 +18,15 @@ DENIED = {  # each as (x86_64, aarch64)
     "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240),
     "pidfd_send_signal": (424, 424), "unshare": (272, 97), "setns": (308, 268), "bpf": (321, 280),
     "userfaultfd": (323, 282), "perf_event_open": (298, 241), "add_key": (248, 217),
-    "request_key": (249, 218), "keyctl": (250, 219),
+    "request_key": (249, 218), "keyctl": (250, 219), "pidfd_open": (434, 434),
+    "open_tree": (428, 428), "personality": (135, 92), "shmget": (29, 194),
+    # Landlock lets whoever owns a file change what is known of it.
+    "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452),
+    "chown": (92, None), "lchown": (94, None), "fchown": (93, 55), "fchownat": (260, 54),
+    "utime": (132, None), "utimes": (235, None), "futimesat": (261, None), "utimensat": (280, 88),
+    "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7), "setxattrat": (463, 463),
+    "removexattr": (197, 14), "lremovexattr": (198, 15), "fremovexattr": (199, 16),
+    "removexattrat": (466, 466),
 }
 CLONE, CLONE3, KILL, TGKILL, PRLIMIT = (56, 220), (435, 435), (62, 129), (234, 131), (302, 261)
 # fmt: on

@@ -4,7 +4,7 @@
 -- ARGV[3]  now, as ISO 8601
 -- ARGV[4]  lease, ms
 -- ARGV[5]… pairs: kind, free slots of that kind (0 just says that the worker is alive)
--- Returns  {now in ms, jobs left ready of kinds that had free slots, {job blob, token, attempt, start}…}
+-- Returns  {now in µs, jobs left ready of kinds that had free slots, {job blob, token, attempt, start}…}
 -- Tells    whoever waits for a claimed job: executing
 
 local now = now_ms()
@@ -62,4 +62,4 @@ for index = 5, #ARGV, 2 do
   redis.call('ZADD', base .. 'consumers:' .. kind, now, ARGV[2])
 end
 deliver()
-return {now, left, unpack(claimed)}
+return {now_us(), left, unpack(claimed)}

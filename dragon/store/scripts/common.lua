@@ -23,9 +23,13 @@
 local base, channels = KEYS[1], ARGV[1]
 local KINDS = {'fast', 'heavy', 'flow', 'record'}
 
-local function now_ms()
+local function now_us()
   local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
+  return time[1] * 1000000 + time[2]
+end
+
+local function now_ms()
+  return math.floor(now_us() / 1000)
 end
 
 -- Messages go out once per channel at the end of a script, a line for each job.
@@ -54,21 +58,8 @@ local function deliver()
   end
 end
 
--- Start-time fair queueing: a job's tag is the later of the virtual time and its account's last
--- finish, so accounts take turns, in proportion to their weights, however many jobs each has.
-local function enqueue(key, kind, account, cost)
-  local fair = base .. 'fair:' .. kind
-  local tags = redis.call('HMGET', fair, '', '@' .. account)
-  local tag = math.max(tonumber(tags[1]) or 0, tonumber(tags[2]) or 0)
-  redis.call('HSET', fair, '@' .. account, tag + cost)
-  redis.call('ZADD', base .. 'ready:' .. kind, tag, key)
-  wake(kind)
-end
-
--- One of the account's jobs ended or was handed back: one that was parked may run in its place.
-local function leave_running(key, account)
-  redis.call('ZREM', base .. 'leases', key)
-  redis.call('HINCRBY', base .. 'running', account, -1)
+-- There is room for one more of the account's jobs: one that was parked may take it.
+local function unpark(account)
   if (tonumber(redis.call('HGET', base .. 'parked', account)) or 0) == 0 then return end
   for _, kind in ipairs(KINDS) do
     local parked = redis.call('ZPOPMIN', base .. 'parked:' .. kind .. ':' .. account)
@@ -81,9 +72,17 @@ local function leave_running(key, account)
   end
 end
 
+-- One of the account's jobs ended or was handed back.
+local function leave_running(key, account)
+  redis.call('ZREM', base .. 'leases', key)
+  redis.call('HINCRBY', base .. 'running', account, -1)
+  unpark(account)
+end
+
 -- A job that waits, wherever it does, waits no longer.
 local function leave_queue(key, kind, account)
-  redis.call('ZREM', base .. 'ready:' .. kind, key)
+  -- It may have been unparked for a room that nobody takes now.
+  if redis.call('ZREM', base .. 'ready:' .. kind, key) == 1 then unpark(account) end
   local parked = redis.call('ZREM', base .. 'parked:' .. kind .. ':' .. account, key)
   redis.call('HINCRBY', base .. 'parked', account, -parked)
   redis.call('ZREM', base .. 'delayed', key)

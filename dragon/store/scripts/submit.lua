@@ -21,6 +21,29 @@ local function over_rate(account, per_minute, count)
   return nil
 end
 
+-- Start-time fair queueing: a job's tag is the later of the virtual time and its account's last
+-- finish, so accounts take turns, in proportion to their weights, however many jobs each has.
+-- The finishes are written once, after all jobs: requests may have thousands.
+local finishes = {}
+
+local function next_tag(kind, account, cost)
+  local fair, field = base .. 'fair:' .. kind, '@' .. account
+  finishes[fair] = finishes[fair] or {}
+  local tag = finishes[fair][field]
+  if not tag then
+    local tags = redis.call('HMGET', fair, '', field)
+    tag = math.max(tonumber(tags[1]) or 0, tonumber(tags[2]) or 0)
+  end
+  finishes[fair][field] = tag + cost
+  return tag
+end
+
+local function write_finishes()
+  for fair, tags in pairs(finishes) do
+    for field, tag in pairs(tags) do redis.call('HSET', fair, field, tag) end
+  end
+end
+
 local function add(job, account, reuse)
   local key, state, line, blob, kind, task, queued, cost, limit, attempts, retention, reuse_ms =
     unpack(job)
@@ -39,7 +62,8 @@ local function add(job, account, reuse)
     redis.call('SET', base .. 'reuse:' .. reuse, key)
   end
   redis.call('HINCRBY', base .. 'queued', account, 1)
-  enqueue(key, kind, account, cost)
+  redis.call('ZADD', base .. 'ready:' .. kind, next_tag(kind, account, cost), key)
+  wake(kind)
 end
 
 -- The records of jobs that exist already, or nil if one of them is gone.
@@ -90,5 +114,6 @@ end
 
 local answers = {}
 for index, request in ipairs(cmsgpack.unpack(ARGV[2])) do answers[index] = accept(request) end
+write_finishes()
 deliver()
 return answers

@@ -1,0 +1,52 @@
+"""What tests ask of a Dragon whose processes they kill."""
+
+from typing import Any
+
+import aiohttp
+
+from dragon.store.store import Store
+from tests.conftest import Api
+from tests.support import (
+    SECRET,
+    Dragon,
+    Part,
+    until,
+)
+
+HEADERS = {"Authorization": f"Secret {SECRET}"}
+
+
+async def create(client: Api, *definitions: Any) -> list[str]:
+    """The keys of tasks that were acknowledged."""
+    status, statuses = await client.post("/v1/create", {"tasks": definitions})
+    assert status == 200
+    return [status["key"] for status in statuses]
+
+
+async def ends(client: Api, keys: list[str]) -> list[dict[str, Any]]:
+    """The final statuses, asked for again and again while a server or Valkey is away."""
+
+    async def ask() -> list[dict[str, Any]] | None:
+        try:
+            status, statuses = await client.post("/v1/status", {"tasks": keys})
+        except aiohttp.ClientError:
+            return None
+        if status == 503:
+            return None
+        assert status == 200
+        finals = [final for final in statuses if final["status"] in ("success", "error")]
+        return finals if len(finals) == len(keys) else None
+
+    finals = await until(ask)
+    assert finals is not None
+    return finals
+
+
+async def attempts(own: Dragon, keys: list[str]) -> list[int]:
+    async with Store(own.settings()) as store:
+        counts: Any = [await store.client.hget(store.keys.job(key), "attempt") for key in keys]
+        return [int(count) for count in counts]
+
+
+def second_worker(own: Dragon) -> Part:
+    return Part(own.data, "worker", "--redis", own.settings().redis)

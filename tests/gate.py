@@ -1,0 +1,29 @@
+"""Where tasks wait until a test lets them go."""
+
+from pathlib import Path
+from typing import Any
+
+from tests.support import (
+    eventually,
+)
+
+
+class Gate:
+    """Where tasks wait until the test lets them go."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def task(self, name: str = "site.gate") -> dict[str, Any]:
+        return {"task_name": name, "path": str(self.path)}
+
+    async def runs(self, count: int) -> None:
+        """Wait until so many runs have come to it."""
+        await eventually(lambda: self._count() >= count)
+        assert self._count() == count
+
+    def open(self) -> None:
+        self.path.touch()
+
+    def _count(self) -> int:
+        return len(list(self.path.parent.glob(self.path.name + ".*.started")))

@@ -1,0 +1,61 @@
+"""Jobs and their lines, as the engine and a worker hand them to the store."""
+
+from typing import Any
+
+import msgspec
+
+from dragon.schemas import Events, Job, Kind, State, Status, Update, encode
+from dragon.settings import Limits
+from dragon.store.store import Store, Submission
+
+
+def line_of(key: str, state: State, **fields: Any) -> bytes:
+    """A status line, as a server or worker writes it."""
+    return encode(Status(status=state, key=key, events=Events(queued="2024-01-01"), **fields))
+
+
+def submission(
+    store: Store,
+    count: int = 1,
+    *,
+    account: str = "acme",
+    task: str = "hello",
+    kind: Kind = "fast",
+    state: State = "queued",
+    limits: Limits | None = None,
+    weight: float = 1.0,
+    attempts: int = 3,
+    timeout_seconds: float = 60.0,
+    retention_seconds: int = 60,
+    fingerprint: str = "",
+    reuse_seconds: int = 0,
+    channel: str = "",
+    shard: int = 0,
+) -> Submission:
+    """A request with some jobs, as the engine hands it to the store."""
+    keys = [store.keys.new_job_key(channel, shard) for _ in range(count)]
+    jobs = [
+        Job(
+            key=key,
+            task=task,
+            kind=kind,
+            account=account,
+            params=msgspec.Raw(b"{}"),
+            queued=store.clock.iso(),
+            base_url="http://localhost",
+            timeout_seconds=timeout_seconds,
+            attempts=attempts,
+            retention_seconds=retention_seconds,
+        )
+        for key in keys
+    ]
+    return Submission(
+        account=account,
+        limits=limits or Limits(),
+        weight=weight,
+        jobs=tuple(jobs),
+        updates=tuple(Update(key, 1, state, line_of(key, state)) for key in keys),
+        shard=shard,
+        fingerprint=fingerprint,
+        reuse_seconds=reuse_seconds,
+    )

@@ -1,0 +1,73 @@
+"""All transitions at random, on a real Valkey: the counters hold."""
+
+import asyncio
+import random
+
+import pytest
+
+from dragon.schemas import KINDS, Claim
+from dragon.settings import Limits, Settings
+from dragon.store.store import Store
+from tests.jobs import line_of, submission
+from tests.stores import counters, expire_leases, finish, retry, short_lease, submit
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_counters_hold_through_any_mix_and_return_to_zero(
+    settings: Settings, seed: int
+) -> None:
+    mix = random.Random(seed)
+    async with Store(settings) as store, short_lease(settings) as hasty:
+        held: list[Claim] = []
+        keys: list[str] = []
+        for _ in range(120):
+            await step(mix, store, hasty, held, keys)
+            records = [record for record in await store.read(keys) if record]
+            states = [record.update.state for record in records]
+            count = sum((await counters(store)).values())
+            assert count == states.count("queued") + states.count("executing")
+        await run_all(store)
+        assert await counters(store) == {}
+        assert {record.update.is_final for record in await store.read(keys) if record} == {True}
+        names = ["leases", "delayed", *(f"ready:{kind}" for kind in KINDS)]
+        assert [await store.client.zcard(store.keys.base(0) + name) for name in names] == [0] * 6
+        assert not [name async for name in store.client.scan_iter(store.keys.base(0) + "parked:*")]
+
+
+async def step(
+    mix: random.Random, store: Store, hasty: Store, held: list[Claim], keys: list[str]
+) -> None:
+    """One transition at random, also by workers that hold their job no longer."""
+    choice = mix.randrange(8)
+    if choice == 0:
+        account, running = mix.choice([("free", None), ("one", 1), ("two", 2)])
+        kind = mix.choice(KINDS)
+        request = submission(
+            store, mix.randint(1, 5), account=account, kind=kind, limits=Limits(running=running)
+        )
+        keys += await submit(store, request)
+    elif choice == 1:
+        slots = {kind: mix.randint(0, 3) for kind in KINDS}
+        held += (await mix.choice([store, hasty]).claim("worker", slots, 0))[0]
+    elif choice == 2:
+        await store.reap(0)
+    elif held:
+        late = mix.choice(held)
+        if choice == 3:
+            await store.progress(late, line_of(late.job.key, "executing"))
+        elif choice == 4:
+            await store.renew(held)
+        elif choice == 5:
+            await retry(store, late, mix.choice([0, 0.01]), is_counted=mix.choice([True, False]))
+        else:
+            await finish(store, late, mix.choice(["success", "error"]))
+
+
+async def run_all(store: Store) -> None:
+    """Run until nothing is queued or running."""
+    async with asyncio.timeout(20):
+        while await counters(store):
+            await store.reap(0)
+            claims, _ = await store.claim("worker", dict.fromkeys(KINDS, 50), 0)
+            await asyncio.gather(*(finish(store, held) for held in claims))
+            await expire_leases(store)

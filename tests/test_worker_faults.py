@@ -1,0 +1,123 @@
+"""Workers and decoders that are killed, stopped or told to leave."""
+
+import time
+
+import psutil
+
+from tests.conftest import Api
+from tests.faults import attempts, create, ends, second_worker
+from tests.gate import Gate
+from tests.support import (
+    Dragon,
+    eventually,
+    is_alive,
+)
+
+
+async def test_a_killed_workers_task_ends_on_another_one(
+    own: Dragon, client: Api, gate: Gate
+) -> None:
+    keys = await create(client, gate.task())
+    await gate.runs(1)
+    with second_worker(own) as other:
+        # While the supervisor stands still, it starts no worker in the place of the killed one.
+        supervisor = psutil.Process(own.process.pid)
+        killed = own.worker()
+        supervisor.suspend()
+        killed.kill()
+        await gate.runs(2)
+        gate.open()
+        [final] = await ends(client, keys)
+        assert (final["status"], final["result"]) == ("success", "open")
+        assert [event["key"] for event in other.events("job_ran")] == keys
+        supervisor.resume()
+    assert await attempts(own, keys) == [2]
+
+
+async def test_a_killed_workers_task_ends_after_the_restart(
+    own: Dragon, client: Api, gate: Gate
+) -> None:
+    keys = await create(client, gate.task(), gate.task())
+    await gate.runs(2)
+    killed = own.worker()
+    killed.kill()
+    began = time.monotonic()
+    await gate.runs(4)
+    # Promised is the end of the lease and five seconds; here the machine may be busy.
+    assert time.monotonic() - began < 15
+    gate.open()
+    assert [final["status"] for final in await ends(client, keys)] == ["success", "success"]
+    assert await attempts(own, keys) == [2, 2]
+    assert own.worker().pid != killed.pid
+    assert len(list((own.data / "work").iterdir())) == 1
+
+
+async def test_a_task_whose_worker_dies_each_time_ends_as_an_error_and_others_do_not(
+    own: Dragon, client: Api, gate: Gate
+) -> None:
+    keys = await create(client, gate.task())
+    for attempt in range(1, 4):
+        await gate.runs(attempt)
+        assert (await client.run(task_name="hello", name="you"))["status"] == "success"
+        own.worker().kill()
+    [final] = await ends(client, keys)
+    assert final["status"] == "error"
+    assert final["result"] == "the worker was lost while it ran the task, 3 times"
+    assert (await client.run(task_name="hello", name="you"))["status"] == "success"
+
+
+async def test_a_killed_decoder_hits_its_task_alone(own: Dragon, client: Api, gate: Gate) -> None:
+    before = {decoder.pid: decoder.cpu_times().user for decoder in own.decoders()}
+    keys = await create(client, gate.task(), *len(before) * [{"task_name": "site.spin"}])
+    decoders = own.decoders()
+    await eventually(lambda: all(one.cpu_times().user - before[one.pid] > 0.1 for one in decoders))
+    decoders[0].kill()
+    gate.open()
+    finals = await ends(client, keys)
+    assert {final["status"] for final in finals} == {"success"}
+    assert sorted(await attempts(own, keys)) == [*len(before) * [1], 2]
+    assert all(is_alive(one) for one in decoders[1:])
+
+
+async def test_a_worker_that_wakes_up_late_changes_nothing(
+    own: Dragon, client: Api, gate: Gate
+) -> None:
+    keys = await create(client, gate.task("site.gated_file"))
+    await gate.runs(1)
+    late = own.worker()
+    with second_worker(own):
+        late.suspend()
+        await gate.runs(2)
+        gate.open()
+        [final] = await ends(client, keys)
+        late.resume()
+        await eventually(lambda: own.events("lease_lost") or own.events("job_ran"))
+    assert final["status"] == "success"
+    assert await ends(client, keys) == [final]
+    async with client.session.get(final["result"]["output"]) as response:
+        assert await response.text() == "1" * 100_000
+    assert await attempts(own, keys) == [2]
+    assert (await client.run(task_name="hello", name="you"))["status"] == "success"
+
+
+async def test_a_worker_told_to_leave_hands_back_what_it_cannot_end(
+    own: Dragon, client: Api, gate: Gate
+) -> None:
+    definitions = [gate.task("site.gated_file"), gate.task()]
+    definitions += 60 * [{"task_name": "site.steps", "steps": 4}]
+    keys = await create(client, *definitions)
+    await gate.runs(2)
+    leaving = own.worker()
+    leaving.terminate()
+    await gate.runs(4)
+    gate.open()
+    finals = await ends(client, keys)
+    assert {final["status"] for final in finals} == {"success"}
+    assert await attempts(own, keys) == len(keys) * [1]
+    assert {event["attempt"] for event in own.events("job_ran")} == {1}
+    assert {event["key"] for event in own.events("job_handed_back")} >= set(keys[:2])
+    assert not is_alive(leaving)
+    assert [event["code"] for event in own.events("process_died")] == [0]
+    async with client.session.get(finals[0]["result"]["output"]) as response:
+        assert len(set(await response.text())) == 1
+        assert response.content_length == 100_000
