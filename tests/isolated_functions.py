@@ -97,6 +97,16 @@ def write(paths: list[str]) -> list[str]:
     return [outcome(lambda path=path: _write(path)) for path in paths]  # type: ignore[misc]
 
 
+def change(path: str) -> list[str]:
+    """What Landlock does not see: mode, owner, times and attributes of a file."""
+    return [
+        outcome(lambda: os.chmod(path, 0o600)),
+        outcome(lambda: os.chown(path, -1, -1)),
+        outcome(lambda: os.utime(path)),
+        outcome(lambda: os.setxattr(path, "user.x", b"x")),
+    ]
+
+
 def outcome(act: Callable[[], Any]) -> str:
     try:
         act()

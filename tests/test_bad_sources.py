@@ -121,7 +121,6 @@ async def test_a_redirect_to_a_forbidden_address_is_told(
     [
         ("http://user:word@127.0.0.1/", "its address contains a user name or password"),
         ("http://127.0.0.1\\@evil.net/", "its address "),
-        ("http://a\x00b/", "its address "),
         ("http://127.0.0.1:99999/", "its address is malformed"),
         ("http://[::1/", "its address is malformed"),
         ("http://2130706434:8000/", "its address has no valid host"),

@@ -67,6 +67,16 @@ async def test_a_child_reads_and_writes_nothing_but_its_descriptors(tmp_path: Pa
     assert target.path.read_bytes() == b"secret"
 
 
+async def test_a_child_changes_nothing_about_files_that_it_may_not_open(tmp_path: Path) -> None:
+    file = source(tmp_path / "canary", b"secret")
+    before = file.path.stat()
+    async with children() as decoders:
+        changed = await call(decoders, functions.change, str(file.path))
+        if in_force(decoders, "system_calls"):
+            assert changed == ["PermissionError"] * 4
+            assert file.path.stat() == before
+
+
 async def test_a_child_starts_no_process_and_signals_none() -> None:
     async with children() as decoders:
         started = await call(decoders, functions.start_processes)

@@ -212,6 +212,7 @@ class Watches:
                 log.warning("reread_failed", error=error.message)
 
     async def _run_once(self) -> None:
+        await self._store.read_clock()
         keys = list(self._watches)
         for start in range(0, len(keys), REREAD_KEYS):
             await self.reread(keys[start : start + REREAD_KEYS])

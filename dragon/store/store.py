@@ -88,6 +88,8 @@ class Store:
         # Out of reach now, it may be there when it is needed.
         with contextlib.suppress(Unavailable):
             await self.read_clock()
+            # Again, for the first answer took the time of connecting, too.
+            await self.read_clock()
         return self
 
     async def __aexit__(self, *_: object) -> None:
