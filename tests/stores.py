@@ -26,8 +26,7 @@ async def submit(store: Store, request: Submission) -> list[str]:
 async def claim(
     store: Store, count: int = 100, kind: Kind = "fast", shard: int = 0
 ) -> Sequence[Claim]:
-    claims, _ = await store.claim("worker", {kind: count}, shard)
-    return claims
+    return (await store.claim("worker", {kind: count}, shard)).claims
 
 
 async def run_one(store: Store, **options: Any) -> Claim:

@@ -43,10 +43,10 @@ async def test_a_parked_job_takes_the_room_of_one_that_was_cancelled(store: Stor
     request = submission(store, 3, limits=Limits(running=1))
     keys = [job.key for job in request.jobs]
     await store.submit(request)
-    [first] = (await store.claim("worker", {"fast": 3}, 0))[0]
+    [first] = (await store.claim("worker", {"fast": 3}, 0)).claims
     assert first.job.key == keys[0]
     await store.cancel(keys[:2])
-    [last] = (await store.claim("worker", {"fast": 3}, 0))[0]
+    [last] = (await store.claim("worker", {"fast": 3}, 0)).claims
     assert last.job.key == keys[2]
 
 

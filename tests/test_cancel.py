@@ -103,10 +103,10 @@ async def test_cancelling_asks_for_credentials(api: Api) -> None:
 async def test_counters_and_queues_forget_cancelled_jobs(store: Store) -> None:
     request = submission(store, 3)
     await store.submit(request)
-    [claimed] = (await store.claim("worker", {"fast": 1}, 0))[0]
+    [claimed] = (await store.claim("worker", {"fast": 1}, 0)).claims
     await store.cancel([job.key for job in request.jobs])
     assert not await store.finish(claimed, "success", b"{}", ())
-    assert (await store.claim("worker", {"fast": 9}, 0))[0] == []
+    assert (await store.claim("worker", {"fast": 9}, 0)).claims == []
     base = store.keys.base(0)
     for name in ("queued", "running"):
         counts: Any = await store.client.hgetall(base + name)

@@ -18,8 +18,7 @@ Order = list[str]
 
 
 async def claim(store: Store, count: int, kind: Kind = "fast") -> Sequence[Claim]:
-    claims, _ = await store.claim("worker", {kind: count}, 0)
-    return claims
+    return (await store.claim("worker", {kind: count}, 0)).claims
 
 
 async def accounts(store: Store, count: int, kind: Kind = "fast") -> Order:
@@ -77,9 +76,9 @@ async def test_who_was_idle_has_saved_nothing_up(store: Store) -> None:
 async def test_classes_have_queues_of_their_own(store: Store) -> None:
     await store.submit(submission(store, 500, kind="heavy"))
     await store.submit(submission(store, 1, kind="fast"))
-    claims, _ = await store.claim("worker", {"fast": 1, "heavy": 0}, 0)
+    claims = (await store.claim("worker", {"fast": 1, "heavy": 0}, 0)).claims
     assert [held.job.kind for held in claims] == ["fast"]
-    claims, _ = await store.claim("worker", {"fast": 5, "heavy": 2}, 0)
+    claims = (await store.claim("worker", {"fast": 5, "heavy": 2}, 0)).claims
     assert [held.job.kind for held in claims] == ["heavy", "heavy"]
 
 

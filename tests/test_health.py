@@ -224,7 +224,7 @@ async def test_durations_are_histograms_by_phase(api: Api) -> None:
 
 async def test_figures_tell_jobs_that_wait_to_retry(store: Store) -> None:
     await store.submit(submission(store, 3))
-    claims, _ = await store.claim("worker", {"fast": 2}, 0)
+    claims = (await store.claim("worker", {"fast": 2}, 0)).claims
     line = line_of(claims[0].job.key, "queued")
     assert await store.retry(claims[0], line, pause_seconds=60, is_counted=True)
     figures = await read_figures(store)

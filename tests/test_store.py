@@ -12,7 +12,7 @@ from dragon.errors import Unavailable
 from dragon.schemas import decode_status
 from dragon.settings import Settings
 from dragon.store.batch import Batch
-from dragon.store.store import Store
+from dragon.store.store import Claims, Store
 from tests.jobs import line_of, submission
 from tests.stores import (
     FILE,
@@ -29,6 +29,8 @@ from tests.stores import (
     submit,
 )
 from tests.support import until, valkey_server
+
+NOTHING = Claims(claims=[], left=0, alone=0)
 
 
 async def test_a_submitted_job_is_queued_and_can_be_read(store: Store) -> None:
@@ -69,16 +71,16 @@ async def test_a_claim_takes_no_more_than_the_free_slots_and_tells_what_is_left(
     store: Store,
 ) -> None:
     keys = await submit(store, submission(store, 5))
-    claims, left = await store.claim("worker", {"fast": 2}, 0)
-    assert [one.job.key for one in claims] == keys[:2]
-    assert left == 3
-    assert await store.claim("worker", {"heavy": 5}, 0) == ([], 0)
+    answer = await store.claim("worker", {"fast": 2}, 0)
+    assert [one.job.key for one in answer.claims] == keys[:2]
+    assert answer.left == 3
+    assert await store.claim("worker", {"heavy": 5}, 0) == NOTHING
     assert await counters(store) == {"queued acme": 3, "running acme": 2}
 
 
 async def test_jobs_that_find_no_slot_are_not_told_as_left(store: Store) -> None:
     await submit(store, submission(store, 5, kind="heavy"))
-    assert await store.claim("worker", {"fast": 2, "heavy": 0}, 0) == ([], 0)
+    assert await store.claim("worker", {"fast": 2, "heavy": 0}, 0) == NOTHING
 
 
 async def test_a_claim_shows_as_executing_with_its_start(store: Store) -> None:

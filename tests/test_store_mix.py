@@ -48,7 +48,7 @@ async def step(
         keys += await submit(store, request)
     elif choice == 1:
         slots = {kind: mix.randint(0, 3) for kind in KINDS}
-        held += (await mix.choice([store, hasty]).claim("worker", slots, 0))[0]
+        held += (await mix.choice([store, hasty]).claim("worker", slots, 0)).claims
     elif choice == 2:
         await store.reap(0)
     elif held:
@@ -68,6 +68,6 @@ async def run_all(store: Store) -> None:
     async with asyncio.timeout(20):
         while await counters(store):
             await store.reap(0)
-            claims, _ = await store.claim("worker", dict.fromkeys(KINDS, 50), 0)
+            claims = (await store.claim("worker", dict.fromkeys(KINDS, 50), 0)).claims
             await asyncio.gather(*(finish(store, held) for held in claims))
             await expire_leases(store)

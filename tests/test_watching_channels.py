@@ -110,7 +110,7 @@ async def test_a_channel_is_left_when_nobody_waits_any_more(
     own = {process.watches.channel, other.watches.channel}
     foreign = new_key()[:CHANNEL_LENGTH]
     await process.store.submit(submission(process.store, channel=foreign))
-    [[stranger], _] = await process.store.claim("worker", {"fast": 1}, 0)
+    [stranger] = (await process.store.claim("worker", {"fast": 1}, 0)).claims
     assert await process.channels() == own
     async with process.engine.watching([held.job.key, stranger.job.key]):
         async with other.engine.watching([stranger.job.key]):
@@ -127,7 +127,7 @@ async def test_a_channel_is_left_when_nobody_waits_any_more(
 async def test_a_channel_left_and_joined_at_once_stays_joined(process: Process) -> None:
     foreign = new_key()[:CHANNEL_LENGTH]
     await process.store.submit(submission(process.store, 40, channel=foreign))
-    claims, _ = await process.store.claim("worker", {"fast": 40}, 0)
+    claims = (await process.store.claim("worker", {"fast": 40}, 0)).claims
 
     async def look(held: Claim) -> None:
         for _ in range(5):

@@ -52,6 +52,17 @@ async def test_a_killed_workers_task_ends_after_the_restart(
     assert len(list((own.data / "work").iterdir())) == 1
 
 
+async def test_poison_that_kills_its_worker_costs_its_neighbours_nothing(
+    own: Dragon, client: Api
+) -> None:
+    poison = {"task_name": "site.kill_worker"}
+    good = [{"task_name": "site.steps", "steps": 3}] * 6
+    poisoned, *others = await create(client, poison, *good)
+    [final] = await ends(client, [poisoned])
+    assert final["result"] == "the worker was lost while it ran the task, 3 times"
+    assert [one["status"] for one in await ends(client, others)] == ["success"] * 6
+
+
 async def test_a_task_whose_worker_dies_each_time_ends_as_an_error_and_others_do_not(
     own: Dragon, client: Api, gate: Gate
 ) -> None:

@@ -24,7 +24,7 @@ class Process:
     async def start_jobs(self, count: int = 1) -> Sequence[Claim]:
         """Jobs that this process created and a worker runs."""
         await self.store.submit(submission(self.store, count, channel=self.watches.channel))
-        claims, _ = await self.store.claim("worker", {"fast": count}, 0)
+        claims = (await self.store.claim("worker", {"fast": count}, 0)).claims
         assert len(claims) == count
         return claims
 

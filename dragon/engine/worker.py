@@ -19,6 +19,8 @@ log = structlog.get_logger()
 
 RENEWALS_PER_LEASE = 3
 MAX_CLAIM = 100
+BUSY_KINDS: frozenset[Kind] = frozenset({"fast", "heavy"})
+"""Jobs of the other kinds mostly wait: they neither kill a worker nor keep it from being alone."""
 
 
 class Worker:
@@ -36,6 +38,8 @@ class Worker:
         self._is_stopping = False
         self._is_more_ready = False
         self._was_full = False
+        self._suspects = 0
+        self._suspect: Claim | None = None
         self._first_shard = 0
         self._durations = Durations(tools.store)
         self._stack = AsyncExitStack()
@@ -79,22 +83,43 @@ class Worker:
 
     async def _claim_once(self) -> bool:
         """Fill the free slots; whether jobs are left that wait for one."""
-        left = 0
+        left = alone = 0
         shards = self._settings.shards
         first = self._first_shard
         for shard in (number % shards for number in range(first, first + shards)):
-            claims, left_in_shard = await self._store.claim(self.name, self._free_slots(), shard)
-            left += left_in_shard
-            if claims:
+            answer = await self._store.claim(self.name, self._free_slots(), shard)
+            left += answer.left
+            alone += answer.alone
+            if answer.claims:
                 # Shards take turns, or those behind a busy one would wait until it is empty.
                 self._first_shard = shard + 1
-            for claim in claims:
+            for claim in answer.claims:
                 self._start(claim)
+        self._suspects = alone
+        if alone and not self._is_busy:
+            await self._claim_suspect()
         return left > 0
 
+    async def _claim_suspect(self) -> None:
+        """Take one job that must run alone, for it may kill the worker."""
+        for shard in range(self._settings.shards):
+            for kind in BUSY_KINDS & self._slots.keys():
+                answer = await self._store.claim(self.name, {kind: 1}, shard, is_alone=True)
+                for claim in answer.claims:
+                    self._suspect = claim
+                    self._start(claim)
+                    return
+
+    @property
+    def _is_busy(self) -> bool:
+        return any(self._used[kind] for kind in BUSY_KINDS)
+
     def _free_slots(self) -> dict[Kind, int]:
+        """None while a job must run alone, or waits for this worker to have no others."""
+        is_reserved = self._suspects or self._suspect
         return {
-            kind: min(slots - self._used[kind], MAX_CLAIM) for kind, slots in self._slots.items()
+            kind: 0 if is_reserved else min(slots - self._used[kind], MAX_CLAIM)
+            for kind, slots in self._slots.items()
         }
 
     def _has_free_slots(self) -> bool:
@@ -130,6 +155,8 @@ class Worker:
         finally:
             self._used[job.kind] -= 1
             self._runs.pop(run.claim, None)
+            if run.claim is self._suspect:
+                self._suspect = None
             # A claim that found free slots of all kinds and left nothing needs no other after it.
             if self._is_more_ready or self._was_full:
                 self._wake.set()

@@ -64,6 +64,14 @@ class Submission(Struct, frozen=True, kw_only=True):
     idempotency: Idempotency | None = None
 
 
+class Claims(Struct, frozen=True, kw_only=True):
+    """What a worker got; how many jobs are left ready, and how many wait to run alone."""
+
+    claims: list[Claim]
+    left: int
+    alone: int
+
+
 class Store:
     """Jobs in Valkey. Every method raises Unavailable when Valkey does not answer in time."""
 
@@ -119,19 +127,24 @@ class Store:
         return None
 
     async def claim(
-        self, worker: str, free_slots: dict[Kind, int], shard: int
-    ) -> tuple[list[Claim], int]:
-        """Take up to that many jobs of each kind; also returns how many are left ready."""
+        self, worker: str, free_slots: dict[Kind, int], shard: int, *, is_alone: bool = False
+    ) -> Claims:
+        """Take up to that many jobs of each kind, or with `is_alone` of those that need that."""
         lease_ms = int(self._settings.lease_seconds * 1000)
+        source = "alone" if is_alone else "ready"
         pairs = [part for kind, free in free_slots.items() for part in (kind, free)]
         asked_at = time.monotonic()
-        answer = await self._run("claim", shard, [worker, self.clock.iso(), lease_ms, *pairs])
-        self.clock.set(answer[0] / 1e6, asked_at)
-        claims = [
-            Claim(job=decode_job(blob), token=token, attempt=attempt, started=started.decode())
-            for blob, token, attempt, started in answer[2:]
-        ]
-        return claims, answer[1]
+        arguments = [worker, self.clock.iso(), lease_ms, source, *pairs]
+        now_us, left, alone, *claims = await self._run("claim", shard, arguments)
+        self.clock.set(now_us / 1e6, asked_at)
+        return Claims(
+            claims=[
+                Claim(job=decode_job(blob), token=token, attempt=attempt, started=start.decode())
+                for blob, token, attempt, start in claims
+            ],
+            left=left,
+            alone=alone,
+        )
 
     async def renew(self, claims: Iterable[Claim]) -> list[Claim]:
         """Prolong the leases; returns the claims that are held no longer."""

@@ -2,6 +2,8 @@
 
 import asyncio
 import ctypes
+import os
+import signal
 from pathlib import Path
 
 from dragon.task import Context, File, Params, Result, TaskFailed, TaskInterrupted, task
@@ -152,3 +154,11 @@ async def timeout_error(params: NoParams, ctx: Context) -> str:
 async def progress_of_no_json(params: NoParams, ctx: Context) -> str:
     ctx.progress(object())
     return "told"
+
+
+@task("site.kill_worker")
+async def kill_worker(params: NoParams, ctx: Context) -> str:
+    """Poison: it takes the worker and all that runs there with it."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    await asyncio.Event().wait()
+    return "never"

@@ -3,12 +3,14 @@
 -- ARGV[2]  the worker's id
 -- ARGV[3]  now, as ISO 8601
 -- ARGV[4]  lease, ms
--- ARGV[5]… pairs: kind, free slots of that kind (0 just says that the worker is alive)
--- Returns  {now in µs, jobs left ready of kinds that had free slots, {job blob, token, attempt, start}…}
+-- ARGV[5]  'ready', or 'alone' for jobs that only a worker without others may take
+-- ARGV[6]… pairs: kind, free slots of that kind (0 just says that the worker is alive)
+-- Returns  {now in µs, jobs left ready of kinds that had free slots, jobs that wait to run alone,
+--          {job blob, token, attempt, start}…}
 -- Tells    whoever waits for a claimed job: executing
 
 local now = now_ms()
-local claimed, left = {}, 0
+local claimed, left, alone = {}, 0, 0
 
 local function is_full(account, limit)
   if limit == '0' then return false end
@@ -32,7 +34,7 @@ local function run(key, tag, is)
 end
 
 local function claim_one(kind)
-  local popped = redis.call('ZPOPMIN', base .. 'ready:' .. kind)
+  local popped = redis.call('ZPOPMIN', base .. ARGV[5] .. ':' .. kind)
   local key, tag = popped[1], popped[2]
   if not key then return false end
   local is = redis.call('HMGET', base .. 'job:' .. key, 'job', 'account', 'limit', 'queued',
@@ -52,14 +54,15 @@ local function claim_one(kind)
   return true
 end
 
-for index = 5, #ARGV, 2 do
+for index = 6, #ARGV, 2 do
   local kind, free = ARGV[index], tonumber(ARGV[index + 1])
   local wanted = #claimed + free
   -- Parking passes over jobs of accounts that are full: bounded, so that no call takes long.
   local tries = 1000
   while #claimed < wanted and tries > 0 and claim_one(kind) do tries = tries - 1 end
   if free > 0 then left = left + redis.call('ZCARD', base .. 'ready:' .. kind) end
+  alone = alone + redis.call('ZCARD', base .. 'alone:' .. kind)
   redis.call('ZADD', base .. 'consumers:' .. kind, now, ARGV[2])
 end
 deliver()
-return {now_us(), left, unpack(claimed)}
+return {now_us(), left, alone, unpack(claimed)}

@@ -6,6 +6,7 @@
 --   job:<key>              hash   the record of one job
 --   ready:<kind>           zset   jobs that wait for a worker, by fair-queue tag
 --   fair:<kind>            hash   next free tag of each account; field "" is the virtual time
+--   alone:<kind>           zset   jobs that lost their worker, on their last attempt, by tag
 --   parked:<kind>:<acct>   zset   jobs of an account that runs as many as it may, by tag
 --   parked                 hash   how many each account has of those
 --   delayed                zset   jobs that wait for a retry, by due time (ms)
@@ -83,6 +84,7 @@ end
 local function leave_queue(key, kind, account)
   -- It may have been unparked for a room that nobody takes now.
   if redis.call('ZREM', base .. 'ready:' .. kind, key) == 1 then unpark(account) end
+  redis.call('ZREM', base .. 'alone:' .. kind, key)
   local parked = redis.call('ZREM', base .. 'parked:' .. kind .. ':' .. account, key)
   redis.call('HINCRBY', base .. 'parked', account, -parked)
   redis.call('ZREM', base .. 'delayed', key)

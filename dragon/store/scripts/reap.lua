@@ -32,7 +32,11 @@ for _, key in ipairs(due('leases')) do
     failed[#failed + 1] = key
   else
     local kind, tag = hand_back(key, '{"status":"queued",' .. events .. '}}')
-    redis.call('ZADD', base .. 'ready:' .. kind, tag, key)
+    -- One that loses its worker again and again may be what kills it: its last attempt must not
+    -- cost those that run beside it theirs. Jobs that mostly wait are not to blame.
+    local is_last = tonumber(is[2]) > 1 and tonumber(is[1]) + 1 == tonumber(is[2])
+    local place = is_last and (kind == 'fast' or kind == 'heavy') and 'alone:' or 'ready:'
+    redis.call('ZADD', base .. place .. kind, tag, key)
     wake(kind)
     requeued[#requeued + 1] = key
   end

@@ -1,0 +1,266 @@
+"""Any sequence of transitions, on a real Valkey: the store does what a small model does."""
+
+import asyncio
+import secrets
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from typing import Any, TypeVar
+
+import hypothesis
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    MultipleResults,
+    RuleBasedStateMachine,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from dragon.errors import Conflict, OverLimits
+from dragon.schemas import Claim, Kind, State
+from dragon.settings import Settings
+from dragon.store.store import Store, Submission
+from tests.jobs import line_of
+from tests.store_checks import check_claims, check_counters, check_model, check_news, check_places
+from tests.store_drafts import DRAFTS, Desk, Draft
+from tests.store_model import LIMITS, Answer, Model
+from tests.store_view import PLACES, View, look, news_of
+from tests.stores import finish, retry
+
+T = TypeVar("T")
+
+LONG_SECONDS = 1000
+"""No lease, pause or retention is over before `time_passes` says so."""
+
+SLOTS: dict[Kind, int] = {"fast": 50, "heavy": 50}
+
+
+has_keys = precondition(lambda self: bool(self.made))
+has_claims = precondition(lambda self: self.has_claimed)
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Does everything twice, in the store and in the model, and looks at both after each step."""
+
+    url: str
+    keys: Bundle[str] = Bundle("keys")
+    claims: Bundle[Claim] = Bundle("claims")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = Model()
+        self.made: dict[str, Submission] = {}
+        self.has_claimed = False
+        self.desk = Desk()
+        self.stopped: list[str] = []
+        self.tags: dict[str, float] = {}
+        self.open = AsyncExitStack()
+        self.runner = asyncio.Runner()
+        self.run(self.connect())
+
+    def run(self, call: Coroutine[Any, Any, T]) -> T:
+        return self.runner.run(call)
+
+    async def connect(self) -> None:
+        prefix = secrets.token_hex(6)
+        settings = Settings(redis=self.url, redis_prefix=prefix, lease_seconds=LONG_SECONDS)
+        self.store = await self.open.enter_async_context(Store(settings))
+        pubsub = self.store.client.pubsub(ignore_subscribe_messages=True)
+        self.listener = await self.open.enter_async_context(pubsub)
+        await self.listener.psubscribe(self.store.keys.channels + "*")
+        await news_of(self.listener, self.store.keys.channels)
+        self.before = await self.look()
+
+    def teardown(self) -> None:
+        self.run(self.open.aclose())
+        self.runner.close()
+
+    # What clients do.
+
+    @rule(target=keys, drafts=st.lists(DRAFTS, min_size=1, max_size=3))
+    def submit(self, drafts: list[Draft]) -> MultipleResults[str]:
+        requests = [self.desk.request(self.store, draft) for draft in drafts]
+        expected = [self.model.submit(request) for request in requests]
+        assert self.run(answers(self.store, requests)) == expected
+        for request, answer in zip(requests, expected, strict=True):
+            if answer == "accepted":
+                self.made |= {job.key: request for job in request.jobs}
+        return multiple(*(key for key in self.made if key not in self.before.records))
+
+    @rule(key=keys)
+    def submit_again(self, key: str) -> None:
+        """As if the answer had been lost; by then the jobs may have come to anything."""
+        request = self.made[key]
+        if all(job.key in self.model.jobs for job in request.jobs):
+            expected = self.model.submit(request)
+            assert self.run(answers(self.store, [request])) == [expected]
+
+    @has_keys
+    @rule(keys=st.lists(keys, min_size=1, max_size=3))
+    def cancel(self, keys: list[str]) -> None:
+        self.stopped += self.model.cancel(keys)
+        self.run(self.store.cancel(keys))
+
+    # What workers do, also with claims that they lost long ago.
+
+    @rule(
+        target=claims,
+        fast=st.integers(0, 3),
+        heavy=st.integers(0, 3),
+        source=st.sampled_from(["ready", "ready", "alone"]),
+    )
+    def claim(self, fast: int, heavy: int, source: str) -> MultipleResults[Claim]:
+        return multiple(*self.claim_from(source, {"fast": fast, "heavy": heavy}))
+
+    def claim_from(self, source: str, slots: dict[Kind, int]) -> list[Claim]:
+        got = self.run(self.store.claim("worker", slots, 0, is_alone=source == "alone"))
+        for held in got.claims:
+            job = self.model.claim(held.job.key)
+            assert (held.token, held.attempt) == (job.token, job.attempt)
+        self.has_claimed |= bool(got.claims)
+        check_claims(self.run(self.look()), got, source, slots)
+        return got.claims
+
+    @has_claims
+    @rule(held=st.lists(claims, min_size=1, max_size=3))
+    def renew(self, held: list[Claim]) -> None:
+        lost = [one for one in held if not self.model.renew(one.job.key, one.token)]
+        assert self.run(self.store.renew(held)) == lost
+
+    @has_claims
+    @rule(held=st.lists(claims, min_size=1, max_size=3))
+    def progress(self, held: list[Claim]) -> None:
+        expected = [self.model.progress(one.job.key, one.token) for one in held]
+        calls = (self.store.progress(one, line_of(one.job.key, "executing")) for one in held)
+        assert self.run(together(*calls)) == expected
+
+    @has_claims
+    @rule(
+        held=st.lists(claims, min_size=1, max_size=3), state=st.sampled_from(["success", "error"])
+    )
+    def finish(self, held: list[Claim], state: State) -> None:
+        expected = [self.model.finish(one.job.key, one.token, state) for one in held]
+        calls = (finish(self.store, one, state) for one in held)
+        assert self.run(together(*calls)) == expected
+
+    @rule(held=claims, pause_seconds=st.sampled_from([0, LONG_SECONDS]), is_counted=st.booleans())
+    def retry(self, held: Claim, pause_seconds: int, *, is_counted: bool) -> None:
+        expected = self.model.retry(
+            held.job.key, held.token, is_paused=pause_seconds > 0, is_counted=is_counted
+        )
+        call = retry(self.store, held, pause_seconds, is_counted=is_counted)
+        assert self.run(call) == expected
+
+    @rule(limit=st.sampled_from([1, 2, 100]))
+    def reap(self, limit: int) -> None:
+        assert self.run(self.store.reap(0, limit)) == self.model.reap(limit)
+
+    @rule()
+    def forget(self) -> None:
+        expired = self.run(self.store.expired_keys(0, 1000))
+        assert expired == self.model.expired()
+        if expired:
+            self.run(self.store.forget(0, expired))
+            self.model.forget(expired)
+
+    @rule()
+    def run_all(self) -> None:
+        """Whatever came before, every job can still be run to its end."""
+        for _ in range(2 * len(self.made)):
+            if not self.model.open_keys():
+                break
+            self.time_passes(self.model.open_keys())
+            self.reap(100)
+            self.finish(self.claim_from("ready", SLOTS), "success")
+            self.finish(self.claim_from("alone", SLOTS), "success")
+        assert self.model.open_keys() == []
+
+    # What the clock does.
+
+    @has_keys
+    @rule(keys=st.lists(keys, min_size=1, max_size=5))
+    def time_passes(self, keys: list[str]) -> None:
+        for key in keys:
+            self.model.pass_time(key)
+        self.run(self.make_due(keys))
+
+    async def make_due(self, keys: list[str]) -> None:
+        for name in ("leases", "delayed", "expiry"):
+            key = self.store.keys.base(0) + name
+            await self.store.client.zadd(key, dict.fromkeys(keys, 0), xx=True)
+
+    @rule()
+    def memory_fades(self) -> None:
+        """A minute, the reuse time and the time of idempotency keys are over."""
+        self.run(self.fade())
+        self.model.fade()
+
+    async def fade(self) -> None:
+        client, base = self.store.client, self.store.keys.base(0)
+        for fingerprint, key in self.model.reuse.items():
+            lives_ms = await client.pttl(f"{base}reuse:{fingerprint}")
+            assert (lives_ms > 0) == self.model.jobs[key].has_ended
+        names = [f"idempotent:{account}:{key}" for account, key in self.model.requests]
+        names += [f"reuse:{fingerprint}" for fingerprint in self.model.fading]
+        for name in names:
+            assert await client.pttl(base + name) > 0
+            await client.delete(base + name)
+        await client.delete(base + "rate")
+
+    # What holds after each step.
+
+    @invariant()
+    def is_sound(self) -> None:
+        now = self.run(self.look())
+        news = self.run(news_of(self.listener, self.store.keys.channels))
+        check_model(self.model, now)
+        check_places(self.model, now)
+        check_counters(now)
+        check_news(self.before, now, news)
+        self.check_tags(now)
+        assert news.cancelled == self.stopped
+        self.stopped = []
+        self.before = now
+
+    def check_tags(self, now: View) -> None:
+        """A job keeps its tag: whatever befalls it, nobody who came later overtakes it."""
+        queues = ("ready", "alone", "parked")
+        names = [place.name for place in PLACES if place.name.startswith(queues)]
+        tags = {key: tag for name in names for key, tag in now.places[name].items()}
+        tags |= {key: fields.tag for key, fields in now.records.items() if fields.token}
+        assert {key: tag for key, tag in tags.items() if self.tags.get(key, tag) != tag} == {}
+        self.tags |= tags
+
+    def look(self) -> Coroutine[Any, Any, View]:
+        return look(self.store, self.made, LIMITS)
+
+
+async def together(*calls: Coroutine[Any, Any, T]) -> list[T]:
+    """In one tick, so that they travel as one batch."""
+    return await asyncio.gather(*calls)
+
+
+async def answers(store: Store, requests: list[Submission]) -> list[Answer]:
+    return await together(*(answer(store, request) for request in requests))
+
+
+async def answer(store: Store, request: Submission) -> Answer:
+    """In the words of the model."""
+    try:
+        records = await store.submit(request)
+    except Conflict:
+        return "conflict"
+    except OverLimits as error:
+        return "per_minute" if "a minute" in str(error) else "queued"
+    return "accepted" if records is None else [record.update.key for record in records]
+
+
+def test_any_sequence_of_transitions_does_what_the_model_does(valkey: str) -> None:
+    class Machine(StoreMachine):
+        url = valkey
+
+    options = hypothesis.settings(max_examples=40, stateful_step_count=40, deadline=None)
+    run_state_machine_as_test(Machine, settings=options)
