@@ -10,11 +10,11 @@
 -- Tells    whoever waits for a claimed job: executing
 
 local now = now_ms()
-local claimed, left, alone = {}, 0, 0
+local claimed, left, alone, newest = {}, 0, 0, 0
 
 local function is_full(account, limit)
   if limit == '0' then return false end
-  return (tonumber(redis.call('HGET', base .. 'running', account)) or 0) >= tonumber(limit)
+  return counted('running', account) >= tonumber(limit)
 end
 
 local function run(key, tag, is)
@@ -27,8 +27,8 @@ local function run(key, tag, is)
   redis.call('HSET', base .. 'job:' .. key, 'version', version, 'token', token,
     'attempt', attempt, 'state', 'executing', 'line', line, 'tag', tag, 'started', started)
   redis.call('ZADD', base .. 'leases', now + ARGV[4], key)
-  redis.call('HINCRBY', base .. 'running', account, 1)
-  redis.call('HINCRBY', base .. 'queued', account, -1)
+  count('running', account, 1)
+  count('queued', account, -1)
   tell(key, version, 'executing', line)
   return {is[1], token, attempt, started}
 end
@@ -41,25 +41,31 @@ local function claim_one(kind)
     'version', 'token', 'attempt')
   if is_full(is[2], is[3]) then
     redis.call('ZADD', base .. 'parked:' .. kind .. ':' .. is[2], tag, key)
-    redis.call('HINCRBY', base .. 'parked', is[2], 1)
+    count('parked', is[2], 1)
     return true
   end
   claimed[#claimed + 1] = run(key, tag, is)
-  -- Old places come up again after a retry or a pause: virtual time must not go back with them,
-  -- or newcomers would get tags before those of everybody who waits.
-  local fair = base .. 'fair:' .. kind
-  if tonumber(tag) > (tonumber(redis.call('HGET', fair, '')) or 0) then
-    redis.call('HSET', fair, '', tag)
-  end
+  newest = math.max(newest, tonumber(tag))
   return true
+end
+
+-- Old places come up again after a retry or a pause: virtual time must not go back with them, or
+-- newcomers would get tags before those of everybody who waits.
+local function move_time(kind)
+  local fair = base .. 'fair:' .. kind
+  if newest > (tonumber(redis.call('HGET', fair, '')) or 0) then
+    redis.call('HSET', fair, '', newest)
+  end
 end
 
 for index = 6, #ARGV, 2 do
   local kind, free = ARGV[index], tonumber(ARGV[index + 1])
-  local wanted = #claimed + free
+  local before, wanted = #claimed, #claimed + free
+  newest = 0
   -- Parking passes over jobs of accounts that are full: bounded, so that no call takes long.
   local tries = 1000
   while #claimed < wanted and tries > 0 and claim_one(kind) do tries = tries - 1 end
+  if #claimed > before then move_time(kind) end
   if free > 0 then left = left + redis.call('ZCARD', base .. 'ready:' .. kind) end
   alone = alone + redis.call('ZCARD', base .. 'alone:' .. kind)
   redis.call('ZADD', base .. 'consumers:' .. kind, now, ARGV[2])

@@ -50,7 +50,25 @@ local function wake(kind)
   woken[kind] = true
 end
 
+-- Counters change once at the end of a script, however many jobs it moves.
+local counts = {}
+
+local function count(name, field, by)
+  counts[name] = counts[name] or {}
+  counts[name][field] = (counts[name][field] or 0) + by
+end
+
+local function counted(name, field)
+  local pending = counts[name] and counts[name][field] or 0
+  return (tonumber(redis.call('HGET', base .. name, field)) or 0) + pending
+end
+
 local function deliver()
+  for name, fields in pairs(counts) do
+    for field, by in pairs(fields) do
+      if by ~= 0 then redis.call('HINCRBY', base .. name, field, by) end
+    end
+  end
   for _, channel in ipairs(order) do
     redis.call('PUBLISH', channels .. 'status:' .. channel, table.concat(outbox[channel], '\n'))
   end
@@ -61,11 +79,11 @@ end
 
 -- There is room for one more of the account's jobs: one that was parked may take it.
 local function unpark(account)
-  if (tonumber(redis.call('HGET', base .. 'parked', account)) or 0) == 0 then return end
+  if counted('parked', account) == 0 then return end
   for _, kind in ipairs(KINDS) do
     local parked = redis.call('ZPOPMIN', base .. 'parked:' .. kind .. ':' .. account)
     if parked[1] then
-      redis.call('HINCRBY', base .. 'parked', account, -1)
+      count('parked', account, -1)
       redis.call('ZADD', base .. 'ready:' .. kind, parked[2], parked[1])
       wake(kind)
       return
@@ -76,7 +94,7 @@ end
 -- One of the account's jobs ended or was handed back.
 local function leave_running(key, account)
   redis.call('ZREM', base .. 'leases', key)
-  redis.call('HINCRBY', base .. 'running', account, -1)
+  count('running', account, -1)
   unpark(account)
 end
 
@@ -86,9 +104,9 @@ local function leave_queue(key, kind, account)
   if redis.call('ZREM', base .. 'ready:' .. kind, key) == 1 then unpark(account) end
   redis.call('ZREM', base .. 'alone:' .. kind, key)
   local parked = redis.call('ZREM', base .. 'parked:' .. kind .. ':' .. account, key)
-  redis.call('HINCRBY', base .. 'parked', account, -parked)
+  count('parked', account, -parked)
   redis.call('ZREM', base .. 'delayed', key)
-  redis.call('HINCRBY', base .. 'queued', account, -1)
+  count('queued', account, -1)
 end
 
 -- The run of `token` still holds the job: the guard of every write a worker makes.
@@ -112,7 +130,7 @@ local function complete(key, state, line, files)
   redis.call('HSET', job, 'version', version, 'state', state, 'line', line, 'files', files,
     'expires', expire(key, tonumber(is[3])))
   if is[7] == 'executing' then leave_running(key, is[1]) else leave_queue(key, is[6], is[1]) end
-  redis.call('HINCRBY', base .. 'ended', is[2] .. ' ' .. state, 1)
+  count('ended', is[2] .. ' ' .. state, 1)
   if is[4] then
     if state == 'success' and tonumber(is[5]) > 0 then
       redis.call('PEXPIRE', is[4], is[5])
@@ -129,7 +147,7 @@ local function hand_back(key, line)
   local is = redis.call('HMGET', job, 'account', 'kind', 'tag')
   local version = redis.call('HINCRBY', job, 'version', 1)
   redis.call('HSET', job, 'state', 'queued', 'line', line)
-  redis.call('HINCRBY', base .. 'queued', is[1], 1)
+  count('queued', is[1], 1)
   leave_running(key, is[1])
   tell(key, version, 'queued', line)
   return is[2], is[3]

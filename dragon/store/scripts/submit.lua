@@ -54,14 +54,14 @@ local function add(job, account, reuse)
     'attempts', attempts, 'attempt', 0, 'token', 0, 'retention', retention)
   if state ~= 'queued' then
     redis.call('HSET', name, 'expires', expire(key, retention))
-    redis.call('HINCRBY', base .. 'ended', task .. ' ' .. state, 1)
+    count('ended', task .. ' ' .. state, 1)
     return
   end
   if reuse ~= '' then
     redis.call('HSET', name, 'reuse', base .. 'reuse:' .. reuse, 'reuse_ms', reuse_ms)
     redis.call('SET', base .. 'reuse:' .. reuse, key)
   end
-  redis.call('HINCRBY', base .. 'queued', account, 1)
+  count('queued', account, 1)
   redis.call('ZADD', base .. 'ready:' .. kind, next_tag(kind, account, cost), key)
   wake(kind)
 end
@@ -103,8 +103,9 @@ local function accept(request)
   local name = base .. 'idempotent:' .. account .. ':' .. idempotency
   local answer = idempotency ~= '' and repeated(name, body) or reused(reuse)
   if answer then return answer end
-  local waiting = tonumber(redis.call('HGET', base .. 'queued', account)) or 0
-  if queued_limit > 0 and waiting + #jobs > queued_limit then return {'queued', queued_limit} end
+  if queued_limit > 0 and counted('queued', account) + #jobs > queued_limit then
+    return {'queued', queued_limit}
+  end
   local wait = over_rate(account, per_minute, #jobs)
   if wait then return {'per_minute', wait} end
   for _, job in ipairs(jobs) do add(job, account, reuse) end
