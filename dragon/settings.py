@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 from dragon.errors import InvalidSettings
 from dragon.hints import base_of
-from dragon.urls import split_server_url
+from dragon.urls import split_server_url, split_valkey_url
 
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
@@ -125,6 +125,8 @@ def load_settings(
         settings = msgspec.convert(values, Settings)
     except msgspec.ValidationError as error:
         raise InvalidSettings(f"settings: {error}") from None
+    if settings.redis:
+        split_valkey_url(settings.redis)
     _check_public_url(settings.public_url)
     _check_accounts(settings.accounts)
     return settings

@@ -12,6 +12,7 @@ from hypothesis.stateful import (
     Bundle,
     MultipleResults,
     RuleBasedStateMachine,
+    initialize,
     invariant,
     multiple,
     precondition,
@@ -19,27 +20,35 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from dragon.errors import Conflict, OverLimits
 from dragon.schemas import Claim, Kind, State
 from dragon.settings import Settings
 from dragon.store.store import Store, Submission
 from tests.jobs import line_of
-from tests.store_checks import check_claims, check_counters, check_model, check_news, check_places
-from tests.store_drafts import DRAFTS, Desk, Draft
+from tests.store_checks import (
+    check_claims,
+    check_counters,
+    check_model,
+    check_news,
+    check_places,
+    check_tags,
+)
+from tests.store_drafts import DRAFTS, Desk, Draft, answer, together
 from tests.store_model import LIMITS, Answer, Model
 from tests.store_view import PLACES, View, look, news_of
 from tests.stores import finish, retry
+from tests.support import DEADLINE_SECONDS
 
 T = TypeVar("T")
 
 LONG_SECONDS = 1000
 """No lease, pause or retention is over before `time_passes` says so."""
 
-SLOTS: dict[Kind, int] = {"fast": 50, "heavy": 50}
+MANY: dict[Kind, int] = {"fast": 50, "heavy": 50}
+SLOTS = st.fixed_dictionaries(dict.fromkeys(MANY, st.sampled_from([3, 1, 2, 0])))
 
 
 has_keys = precondition(lambda self: bool(self.made))
-has_claims = precondition(lambda self: self.has_claimed)
+has_claims = precondition(lambda self: bool(self.newest))
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -53,7 +62,7 @@ class StoreMachine(RuleBasedStateMachine):
         super().__init__()
         self.model = Model()
         self.made: dict[str, Submission] = {}
-        self.has_claimed = False
+        self.newest: dict[str, Claim] = {}
         self.desk = Desk()
         self.stopped: list[str] = []
         self.tags: dict[str, float] = {}
@@ -62,33 +71,70 @@ class StoreMachine(RuleBasedStateMachine):
         self.run(self.connect())
 
     def run(self, call: Coroutine[Any, Any, T]) -> T:
+        self.is_fine = False
         return self.runner.run(call)
 
     async def connect(self) -> None:
         prefix = secrets.token_hex(6)
-        settings = Settings(redis=self.url, redis_prefix=prefix, lease_seconds=LONG_SECONDS)
+        settings = Settings(
+            redis=self.url,
+            redis_prefix=prefix,
+            redis_timeout_seconds=DEADLINE_SECONDS,
+            lease_seconds=LONG_SECONDS,
+        )
         self.store = await self.open.enter_async_context(Store(settings))
         pubsub = self.store.client.pubsub(ignore_subscribe_messages=True)
         self.listener = await self.open.enter_async_context(pubsub)
         await self.listener.psubscribe(self.store.keys.channels + "*")
         await news_of(self.listener, self.store.keys.channels)
         self.before = await self.look()
+        self.asked_ms = await self.now_ms()
 
     def teardown(self) -> None:
-        self.run(self.open.aclose())
-        self.runner.close()
+        """Whatever came before, every job can still be run to its end."""
+        try:
+            if self.is_fine:
+                self.run_all()
+                self.is_sound()
+        finally:
+            self.run(self.open.aclose())
+            self.runner.close()
 
     # What clients do.
 
+    @initialize(target=keys, drafts=st.lists(DRAFTS, min_size=1, max_size=6))
+    def start(self, drafts: list[Draft]) -> MultipleResults[str]:
+        return multiple(*self.submit_together(drafts))
+
     @rule(target=keys, drafts=st.lists(DRAFTS, min_size=1, max_size=3))
     def submit(self, drafts: list[Draft]) -> MultipleResults[str]:
+        return multiple(*self.submit_together(drafts))
+
+    def submit_together(self, drafts: list[Draft]) -> list[str]:
         requests = [self.desk.request(self.store, draft) for draft in drafts]
         expected = [self.model.submit(request) for request in requests]
-        assert self.run(answers(self.store, requests)) == expected
-        for request, answer in zip(requests, expected, strict=True):
-            if answer == "accepted":
+        assert self.run(self.answers(requests)) == expected
+        for request, word in zip(requests, expected, strict=True):
+            if word == "accepted":
                 self.made |= {job.key: request for job in request.jobs}
-        return multiple(*(key for key in self.made if key not in self.before.records))
+        return [key for key in self.made if key not in self.before.records]
+
+    async def answers(self, requests: list[Submission]) -> list[Answer]:
+        """The rate of an account refills with time: none passes between two calls.
+
+        Both clocks round, so a millisecond is left out: one too many would refuse a request.
+        """
+        rates = self.store.keys.base(0) + "rate"
+        passed_ms = await self.now_ms() - self.asked_ms - 1
+        for account in self.model.created:
+            await self.store.client.hincrby(rates, account, passed_ms)
+        got = await together(*(answer(self.store, request) for request in requests))
+        self.asked_ms = await self.now_ms()
+        return got
+
+    async def now_ms(self) -> int:
+        seconds, microseconds = await self.store.client.time()
+        return int(seconds * 1000 + microseconds // 1000)
 
     @rule(key=keys)
     def submit_again(self, key: str) -> None:
@@ -96,7 +142,7 @@ class StoreMachine(RuleBasedStateMachine):
         request = self.made[key]
         if all(job.key in self.model.jobs for job in request.jobs):
             expected = self.model.submit(request)
-            assert self.run(answers(self.store, [request])) == [expected]
+            assert self.run(self.answers([request])) == [expected]
 
     @has_keys
     @rule(keys=st.lists(keys, min_size=1, max_size=3))
@@ -104,23 +150,32 @@ class StoreMachine(RuleBasedStateMachine):
         self.stopped += self.model.cancel(keys)
         self.run(self.store.cancel(keys))
 
+    @rule(name=st.sampled_from(["ready", "parked", "alone", "delayed", "leases"]))
+    def cancel_first(self, name: str) -> None:
+        keys = [
+            key
+            for place in PLACES
+            for key in self.before.places[place.name]
+            if place.name.startswith(name)
+        ]
+        self.cancel(keys[:1])
+
     # What workers do, also with claims that they lost long ago.
 
-    @rule(
-        target=claims,
-        fast=st.integers(0, 3),
-        heavy=st.integers(0, 3),
-        source=st.sampled_from(["ready", "ready", "alone"]),
-    )
-    def claim(self, fast: int, heavy: int, source: str) -> MultipleResults[Claim]:
-        return multiple(*self.claim_from(source, {"fast": fast, "heavy": heavy}))
+    @rule(target=claims, slots=SLOTS)
+    def claim(self, slots: dict[Kind, int]) -> MultipleResults[Claim]:
+        return multiple(*self.claim_from("ready", slots))
+
+    @rule(target=claims, slots=SLOTS)
+    def claim_alone(self, slots: dict[Kind, int]) -> MultipleResults[Claim]:
+        return multiple(*self.claim_from("alone", slots))
 
     def claim_from(self, source: str, slots: dict[Kind, int]) -> list[Claim]:
         got = self.run(self.store.claim("worker", slots, 0, is_alone=source == "alone"))
         for held in got.claims:
             job = self.model.claim(held.job.key)
             assert (held.token, held.attempt) == (job.token, job.attempt)
-        self.has_claimed |= bool(got.claims)
+        self.newest |= {held.job.key: held for held in got.claims}
         check_claims(self.run(self.look()), got, source, slots)
         return got.claims
 
@@ -154,6 +209,13 @@ class StoreMachine(RuleBasedStateMachine):
         call = retry(self.store, held, pause_seconds, is_counted=is_counted)
         assert self.run(call) == expected
 
+    @rule(is_drained=st.booleans())
+    def end_newest(self, *, is_drained: bool) -> None:
+        """What honest workers do: they end their jobs, or hand them back when they drain."""
+        held = [self.newest[key] for key in self.before.places["leases"]]
+        for one in held[: None if is_drained else 1]:
+            self.retry(one, 0, is_counted=False) if is_drained else self.finish([one], "success")
+
     @rule(limit=st.sampled_from([1, 2, 100]))
     def reap(self, limit: int) -> None:
         assert self.run(self.store.reap(0, limit)) == self.model.reap(limit)
@@ -166,16 +228,22 @@ class StoreMachine(RuleBasedStateMachine):
             self.run(self.store.forget(0, expired))
             self.model.forget(expired)
 
-    @rule()
+    @rule(target=claims, slots=SLOTS)
+    def lose_workers(self, slots: dict[Kind, int]) -> MultipleResults[Claim]:
+        """The same seen from far: jobs are taken, and nobody is heard of again."""
+        lost = self.claim_from("ready", slots)
+        self.time_passes(self.model.open_keys())
+        self.reap(100)
+        return multiple(*lost)
+
     def run_all(self) -> None:
-        """Whatever came before, every job can still be run to its end."""
         for _ in range(2 * len(self.made)):
             if not self.model.open_keys():
                 break
             self.time_passes(self.model.open_keys())
             self.reap(100)
-            self.finish(self.claim_from("ready", SLOTS), "success")
-            self.finish(self.claim_from("alone", SLOTS), "success")
+            self.finish(self.claim_from("ready", MANY), "success")
+            self.finish(self.claim_from("alone", MANY), "success")
         assert self.model.open_keys() == []
 
     # What the clock does.
@@ -185,7 +253,8 @@ class StoreMachine(RuleBasedStateMachine):
     def time_passes(self, keys: list[str]) -> None:
         for key in keys:
             self.model.pass_time(key)
-        self.run(self.make_due(keys))
+        if keys:
+            self.run(self.make_due(keys))
 
     async def make_due(self, keys: list[str]) -> None:
         for name in ("leases", "delayed", "expiry"):
@@ -220,47 +289,19 @@ class StoreMachine(RuleBasedStateMachine):
         check_places(self.model, now)
         check_counters(now)
         check_news(self.before, now, news)
-        self.check_tags(now)
+        check_tags(self.tags, now)
         assert news.cancelled == self.stopped
         self.stopped = []
         self.before = now
-
-    def check_tags(self, now: View) -> None:
-        """A job keeps its tag: whatever befalls it, nobody who came later overtakes it."""
-        queues = ("ready", "alone", "parked")
-        names = [place.name for place in PLACES if place.name.startswith(queues)]
-        tags = {key: tag for name in names for key, tag in now.places[name].items()}
-        tags |= {key: fields.tag for key, fields in now.records.items() if fields.token}
-        assert {key: tag for key, tag in tags.items() if self.tags.get(key, tag) != tag} == {}
-        self.tags |= tags
+        self.is_fine = True
 
     def look(self) -> Coroutine[Any, Any, View]:
         return look(self.store, self.made, LIMITS)
-
-
-async def together(*calls: Coroutine[Any, Any, T]) -> list[T]:
-    """In one tick, so that they travel as one batch."""
-    return await asyncio.gather(*calls)
-
-
-async def answers(store: Store, requests: list[Submission]) -> list[Answer]:
-    return await together(*(answer(store, request) for request in requests))
-
-
-async def answer(store: Store, request: Submission) -> Answer:
-    """In the words of the model."""
-    try:
-        records = await store.submit(request)
-    except Conflict:
-        return "conflict"
-    except OverLimits as error:
-        return "per_minute" if "a minute" in str(error) else "queued"
-    return "accepted" if records is None else [record.update.key for record in records]
 
 
 def test_any_sequence_of_transitions_does_what_the_model_does(valkey: str) -> None:
     class Machine(StoreMachine):
         url = valkey
 
-    options = hypothesis.settings(max_examples=40, stateful_step_count=40, deadline=None)
+    options = hypothesis.settings(max_examples=100, stateful_step_count=40, deadline=None)
     run_state_machine_as_test(Machine, settings=options)

@@ -1,6 +1,7 @@
 """Tells whoever waits of newer statuses: subscribe, read, pass on only what is newer."""
 
 import asyncio
+import random
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -58,8 +59,12 @@ class Watch:
         if self._waiter and not self._waiter.done() and not (self._wants_end and self._versions):
             self._waiter.set_result(None)
 
+    def has_seen(self, key: str) -> bool:
+        """Whether the job was there already; one of version 0 was not."""
+        return self._versions.get(key, 0) > 0
+
     def expire(self, key: str) -> None:
-        """The job's record is gone; one of version 0 has not been there yet."""
+        """The job's record is gone, though the job was seen and has not ended."""
         if version := self._versions.get(key):
             status = Status(status="error", key=key, error=EXPIRED, events=Events(queued=""))
             self.offer(Update(key, version + 1, status.status, encode(status)))
@@ -210,6 +215,10 @@ class Watches:
                 await self._run_once()
             except Unavailable as error:
                 log.warning("reread_failed", error=error.message)
+                # What a gap hid must not wait for the next round: of several Valkeys the feed's
+                # may be back before those that hold the jobs.
+                await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311
+                self._reread_now.set()
 
     async def _run_once(self) -> None:
         await self._store.read_clock()
@@ -218,9 +227,15 @@ class Watches:
             await self.reread(keys[start : start + REREAD_KEYS])
 
     async def reread(self, keys: Sequence[str]) -> None:
+        # A job that is submitted while the read is under way is not gone: it was not there yet.
+        known = {key: self._that_know(key) for key in keys}
         for key, record in zip(keys, await self._store.read(keys), strict=True):
             if record:
                 self._offer(record.update)
                 continue
-            for watch in self._watches.get(key, ()):
+            for watch in known[key]:
                 watch.expire(key)
+
+    def _that_know(self, key: str) -> list[Watch]:
+        """The watches that have seen the job."""
+        return [watch for watch in self._watches.get(key, ()) if watch.has_seen(key)]

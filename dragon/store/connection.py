@@ -3,11 +3,9 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib import resources
-from typing import Any
+from typing import Any, cast
 
 import redis.asyncio as redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
 from redis.exceptions import (
     ClusterDownError,
@@ -17,7 +15,9 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from dragon.errors import Unavailable
+from dragon.errors import InvalidSettings, Unavailable
+from dragon.store.topologies import MAX_CONNECTIONS, Cluster, connect_by_sentinel, never_again
+from dragon.urls import split_valkey_url
 
 SCRIPTS = ("submit", "claim", "renew", "progress", "finish", "retry", "reap", "cancel", "forget")
 
@@ -40,17 +40,30 @@ _REFUSING = ("MISCONF", "NOREPLICAS", "LOADING", "BUSY", "OOM", "UNBLOCKED")
 def connect(url: str, timeout_seconds: float) -> redis.Redis:
     """A client that never repeats a command by itself: a lost reply may mean a write that landed.
 
-    Callers that find no connection free wait for one, up to the timeout.
+    Callers that find no connection free wait for one, up to the timeout. Raises InvalidSettings.
     """
-    pool = redis.BlockingConnectionPool.from_url(
-        url,
-        max_connections=16,
-        timeout=timeout_seconds,
-        socket_timeout=timeout_seconds,
-        socket_connect_timeout=timeout_seconds,
-        retry=Retry(NoBackoff(), 0),
-        retry_on_error=[],
-    )
+    servers = split_valkey_url(url)
+    if servers is None:
+        return _connect_to_one(url, timeout_seconds)
+    if servers.scheme == "sentinel":
+        return connect_by_sentinel(servers, timeout_seconds)
+    # It has no common ancestor with the other client, but all the commands.
+    return cast(redis.Redis, Cluster(servers, timeout_seconds))
+
+
+def _connect_to_one(url: str, timeout_seconds: float) -> redis.Redis:
+    try:
+        pool = redis.BlockingConnectionPool.from_url(
+            url,
+            max_connections=MAX_CONNECTIONS,
+            timeout=timeout_seconds,
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=timeout_seconds,
+            retry=never_again(),
+            retry_on_error=[],
+        )
+    except ValueError as error:
+        raise InvalidSettings(f"redis: {error}") from None
     return redis.Redis.from_pool(pool)
 
 
@@ -73,6 +86,11 @@ async def translated_errors() -> AsyncIterator[None]:
         raise Unavailable(UNREACHABLE) from error
     except ResponseError as error:
         if not str(error).startswith(_REFUSING):
+            raise
+        raise Unavailable(UNREACHABLE) from error
+    except RuntimeError as error:
+        # uvloop's words for a connection that another task closed, as its server is gone.
+        if "handler is closed" not in str(error):
             raise
         raise Unavailable(UNREACHABLE) from error
 

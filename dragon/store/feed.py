@@ -12,10 +12,14 @@ from redis.exceptions import RedisError
 from dragon.background import Background
 from dragon.errors import Unavailable
 from dragon.store.connection import UNREACHABLE
+from dragon.store.topologies import pubsub_pool
 
 log = structlog.get_logger()
 
 SILENCE_SECONDS = 5.0
+
+# The last is what uvloop raises on a connection that is closed already.
+_LOST = (RedisError, OSError, TimeoutError, RuntimeError)
 
 Callback = Callable[[bytes], None]
 
@@ -75,7 +79,7 @@ class Feed:
                 return
             try:
                 await self._pubsub.unsubscribe(*left)
-            except (RedisError, OSError) as error:
+            except _LOST as error:
                 log.debug("unsubscribe_failed", error=str(error))
 
     @property
@@ -96,7 +100,7 @@ class Feed:
                 pause_seconds = 0.05
                 while True:
                     await self._run_once()
-            except (RedisError, OSError, TimeoutError) as error:
+            except _LOST as error:
                 log.warning("feed_lost", error=type(error).__name__)
             await self._close()
             await asyncio.sleep(pause_seconds * random.uniform(0.5, 1.5))  # noqa: S311
@@ -108,14 +112,14 @@ class Feed:
                 return
             try:
                 await self._pubsub.subscribe(*channels)
-            except (RedisError, OSError) as error:
+            except _LOST as error:
                 # The next connection will subscribe to these channels with all others.
                 log.debug("subscribe_failed", error=str(error))
 
     async def _open(self) -> None:
         # The client does not bear two at once: each would connect, and only one be heard.
         async with self._lock:
-            self._pubsub = _PubSub(self._client.connection_pool)
+            self._pubsub = _PubSub(await pubsub_pool(self._client))
             if self._callbacks:
                 await self._pubsub.subscribe(*self._callbacks)
             else:
@@ -139,7 +143,7 @@ class Feed:
             try:
                 async with asyncio.timeout(1):
                     await pubsub.aclose()
-            except (RedisError, OSError, TimeoutError) as error:
+            except _LOST as error:
                 log.debug("feed_close_failed", error=str(error))
 
     async def _run_once(self) -> None:

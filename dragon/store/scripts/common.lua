@@ -77,6 +77,13 @@ local function deliver()
   end
 end
 
+-- Puts a job where workers claim it: among the others, or apart if it may be what kills them.
+local function enqueue(key, kind, tag)
+  local place = redis.call('HGET', base .. 'job:' .. key, 'place') or 'ready'
+  redis.call('ZADD', base .. place .. ':' .. kind, tag, key)
+  wake(kind)
+end
+
 -- There is room for one more of the account's jobs: one that was parked may take it.
 local function unpark(account)
   if counted('parked', account) == 0 then return end
@@ -84,8 +91,7 @@ local function unpark(account)
     local parked = redis.call('ZPOPMIN', base .. 'parked:' .. kind .. ':' .. account)
     if parked[1] then
       count('parked', account, -1)
-      redis.call('ZADD', base .. 'ready:' .. kind, parked[2], parked[1])
-      wake(kind)
+      enqueue(parked[1], kind, parked[2])
       return
     end
   end
@@ -101,8 +107,9 @@ end
 -- A job that waits, wherever it does, waits no longer.
 local function leave_queue(key, kind, account)
   -- It may have been unparked for a room that nobody takes now.
-  if redis.call('ZREM', base .. 'ready:' .. kind, key) == 1 then unpark(account) end
-  redis.call('ZREM', base .. 'alone:' .. kind, key)
+  for _, place in ipairs({'ready:', 'alone:'}) do
+    if redis.call('ZREM', base .. place .. kind, key) == 1 then unpark(account) end
+  end
   local parked = redis.call('ZREM', base .. 'parked:' .. kind .. ':' .. account, key)
   count('parked', account, -parked)
   redis.call('ZREM', base .. 'delayed', key)

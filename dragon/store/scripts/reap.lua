@@ -16,8 +16,7 @@ end
 for _, key in ipairs(due('delayed')) do
   local is = redis.call('HMGET', base .. 'job:' .. key, 'kind', 'tag')
   redis.call('ZREM', base .. 'delayed', key)
-  redis.call('ZADD', base .. 'ready:' .. is[1], is[2], key)
-  wake(is[1])
+  enqueue(key, is[1], is[2])
   promoted[#promoted + 1] = key
 end
 
@@ -35,9 +34,10 @@ for _, key in ipairs(due('leases')) do
     -- One that loses its worker again and again may be what kills it: its last attempt must not
     -- cost those that run beside it theirs. Jobs that mostly wait are not to blame.
     local is_last = tonumber(is[2]) > 1 and tonumber(is[1]) + 1 == tonumber(is[2])
-    local place = is_last and (kind == 'fast' or kind == 'heavy') and 'alone:' or 'ready:'
-    redis.call('ZADD', base .. place .. kind, tag, key)
-    wake(kind)
+    if is_last and (kind == 'fast' or kind == 'heavy') then
+      redis.call('HSET', base .. 'job:' .. key, 'place', 'alone')
+    end
+    enqueue(key, kind, tag)
     requeued[#requeued + 1] = key
   end
 end

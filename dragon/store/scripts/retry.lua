@@ -15,8 +15,7 @@ local kind, tag = hand_back(key, ARGV[4])
 if pause > 0 then
   redis.call('ZADD', base .. 'delayed', now_ms() + pause, key)
 else
-  redis.call('ZADD', base .. 'ready:' .. kind, tag, key)
-  wake(kind)
+  enqueue(key, kind, tag)
 end
 deliver()
 return 1

@@ -1,0 +1,155 @@
+"""All that Valkey keeps of some jobs, and what it told, as tests of the store look at it."""
+
+import asyncio
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import redis.asyncio as redis
+from msgspec import Struct
+
+from dragon.schemas import KINDS, Kind, State, Update
+from dragon.store.store import Store
+from tests.store_model import LIMITS
+from tests.support import DEADLINE_SECONDS
+
+
+class Place(Struct, frozen=True):
+    """A sorted set of jobs of one state; of one class or account, if it says so."""
+
+    name: str
+    states: tuple[State, ...]
+    kind: Kind | None = None
+    account: str | None = None
+    is_claimable: bool = False
+    is_parked: bool = False
+    is_alone: bool | None = None
+
+
+PLACES = (
+    *(Place(f"ready:{kind}", ("queued",), kind, None, True, is_alone=False) for kind in KINDS),
+    *(Place(f"alone:{kind}", ("queued",), kind, None, True, is_alone=True) for kind in KINDS),
+    *(
+        Place(f"parked:{kind}:{account}", ("queued",), kind, account, is_parked=True)
+        for kind in KINDS
+        for account in LIMITS
+    ),
+    Place("delayed", ("queued",)),
+    Place("leases", ("executing",)),
+    Place("expiry", ("success", "error")),
+)
+"""Everywhere a job may lie."""
+
+
+class Fields(Struct, frozen=True, kw_only=True):
+    """The record of one job; `tag` is its turn in the fair queue, once it was claimed."""
+
+    version: int
+    state: State
+    line: bytes
+    account: str
+    kind: Kind
+    token: int
+    attempt: int
+    expires: int
+    tag: float
+
+
+class View(Struct, frozen=True, kw_only=True):
+    """One moment of the store: records by key, scores by place and key, counts by account."""
+
+    records: dict[str, Fields]
+    places: dict[str, dict[str, float]]
+    counters: dict[str, dict[str, int]]
+    ended: dict[str, int]
+    reuse: dict[str, str]
+
+
+class News(Struct, frozen=True, kw_only=True):
+    """What was told since the last time: statuses, wakes of workers, and jobs to stop."""
+
+    updates: list[Update]
+    woken: set[str]
+    cancelled: list[str]
+
+
+async def look(store: Store, keys: Collection[str], fingerprints: Collection[str]) -> View:
+    """Read it all in one moment."""
+    base, names = store.keys.base(0), [place.name for place in PLACES]
+    async with store.client.pipeline(transaction=True) as pipeline:
+        for key in keys:
+            pipeline.hmget(store.keys.job(key), *_FIELDS)
+        for name in names:
+            pipeline.zrange(base + name, 0, -1, withscores=True)
+        for name in _COUNTERS:
+            pipeline.hgetall(base + name)
+        pipeline.mget([f"{base}reuse:{fingerprint}" for fingerprint in fingerprints])
+        answers: Any = iter(await pipeline.execute())
+    records = {key: _fields(next(answers)) for key in keys}
+    scores = {name: {key.decode(): score for key, score in next(answers)} for name in names}
+    counts = {name: _counts(next(answers)) for name in _COUNTERS}
+    reuse = zip(fingerprints, next(answers), strict=True)
+    return View(
+        records={key: fields for key, fields in records.items() if fields},
+        places=scores,
+        ended=counts.pop("ended"),
+        counters=counts,
+        reuse={fingerprint: key.decode() for fingerprint, key in reuse if key},
+    )
+
+
+_FIELDS = (
+    "version", "state", "line", "account", "kind", "token", "attempt", "expires", "tag"
+)  # fmt: skip
+_COUNTERS = ("queued", "running", "parked", "ended")
+
+
+def _fields(answer: list[bytes | None]) -> Fields | None:
+    version, state, line, account, kind, token, attempt, expires, tag = answer
+    if not (version and state and line and account and kind and token and attempt):
+        assert answer == [None] * len(_FIELDS), "half a record"
+        return None
+    return Fields(
+        version=int(version),
+        state=state.decode(),  # type: ignore[arg-type]
+        line=line,
+        account=account.decode(),
+        kind=kind.decode(),  # type: ignore[arg-type]
+        token=int(token),
+        attempt=int(attempt),
+        expires=int(expires or 0),
+        tag=float(tag or -1),
+    )
+
+
+def _counts(answer: Mapping[bytes, bytes]) -> dict[str, int]:
+    """Without what is at zero."""
+    return {name.decode(): int(count) for name, count in answer.items() if int(count)}
+
+
+async def news_of(listener: redis.client.PubSub, channels: str) -> News:
+    """All that was told before now: the answer to a ping comes after it."""
+    news = News(updates=[], woken=set(), cancelled=[])
+    await listener.ping()
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while True:
+            message = await listener.get_message(timeout=DEADLINE_SECONDS)
+            if message and message["type"] == "pong":
+                return news
+            if message:
+                _add(news, message["channel"].decode().removeprefix(channels), message["data"])
+
+
+def _add(news: News, channel: str, data: bytes) -> None:
+    topic, _, name = channel.partition(":")
+    if topic == "wake":
+        news.woken.add(name)
+    elif topic == "cancelled":
+        news.cancelled.append(data.decode())
+    else:
+        assert topic == "status"
+        for row in data.split(b"\n"):
+            key, version, state, line = row.split(b" ", 3)
+            assert key.startswith(name.encode())
+            news.updates.append(
+                Update(key.decode(), int(version), state.decode(), line)  # type: ignore[arg-type]
+            )
