@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench check docs clean
+.PHONY: help run test chaos bench check docs clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 10
@@ -23,6 +23,9 @@ run: .venv/run.stamp  ## set up .venv, then serve on http://127.0.0.1:8080 (ARGS
 
 test: .venv/test.stamp  ## run the whole test suite (ARGS="-k thumb" for a part of it)
 	@$(BIN)/pytest --numprocesses 4 $(ARGS)
+
+chaos: .venv/test.stamp  ## prove the promises under random faults (ARGS=--long for hours of it)
+	@$(BIN)/pytest --numprocesses 4 --dist worksteal -m chaos tests/chaos $(ARGS)
 
 bench: .venv/test.stamp  ## measure speed and memory beside bare handlers
 	@$(BIN)/python -m tests.bench $(ARGS)

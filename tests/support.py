@@ -171,17 +171,17 @@ def is_alive(process: psutil.Process) -> bool:
 class Part:
     """`dragon serve` or `dragon worker` as a process of its own; a context manager."""
 
-    def __init__(self, data: Path, *arguments: str) -> None:
+    def __init__(self, data: Path, *arguments: str, **environment: str) -> None:
         data.mkdir(parents=True, exist_ok=True)
         (data / "part.toml").write_text(CONFIG)
+        self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
         self._path = data / f"{arguments[0]}-{time.monotonic_ns()}.log"
         self._command = [sys.executable, "-m", "dragon", *arguments]
         self._command += ["--data", str(data), "--config", str(data / "part.toml")]
 
     def __enter__(self) -> Self:
         with self._path.open("wb") as log:
-            environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-            self.process = psutil.Popen(self._command, env=environment, stderr=log)
+            self.process = psutil.Popen(self._command, env=self._environment, stderr=log)
         wait_until(lambda: self.events("started") or not is_alive(self.process))
         assert is_alive(self.process), self._path.read_text()
         return self

@@ -47,6 +47,9 @@ MANY: dict[Kind, int] = {"fast": 50, "heavy": 50}
 SLOTS = st.fixed_dictionaries(dict.fromkeys(MANY, st.sampled_from([3, 1, 2, 0])))
 
 
+WORK = ("ready", "ready", "alone", "die", "end", "drain")
+WRITES = ("renew", "progress", "success", "error", "pause", "retry", "drain")
+
 has_keys = precondition(lambda self: bool(self.made))
 has_claims = precondition(lambda self: bool(self.newest))
 
@@ -160,15 +163,36 @@ class StoreMachine(RuleBasedStateMachine):
         ]
         self.cancel(keys[:1])
 
-    # What workers do, also with claims that they lost long ago.
+    # What workers do. Few rules of many ways: hypothesis leaves out whole rules in each example.
 
-    @rule(target=claims, slots=SLOTS)
-    def claim(self, slots: dict[Kind, int]) -> MultipleResults[Claim]:
-        return multiple(*self.claim_from("ready", slots))
+    @rule(target=claims, how=st.sampled_from(WORK), slots=SLOTS)
+    def work(self, how: str, slots: dict[Kind, int]) -> MultipleResults[Claim]:
+        """As honest workers: they claim, die, end what they hold, or drain."""
+        if how in ("ready", "alone"):
+            return multiple(*self.claim_from(how, slots))
+        held = [self.newest[key] for key in self.before.places["leases"]]
+        if how == "die":
+            self.time_passes(self.model.open_keys())
+            self.reap(100)
+        elif how == "end":
+            self.finish(held[:1], "success")
+        else:
+            for one in held:
+                self.retry(one, 0, is_counted=False)
+        return multiple()
 
-    @rule(target=claims, slots=SLOTS)
-    def claim_alone(self, slots: dict[Kind, int]) -> MultipleResults[Claim]:
-        return multiple(*self.claim_from("alone", slots))
+    @has_claims
+    @rule(how=st.sampled_from(WRITES), held=st.lists(claims, min_size=1, max_size=3))
+    def write(self, how: str, held: list[Claim]) -> None:
+        """As any worker, also for jobs that it lost long ago."""
+        if how == "renew":
+            self.renew(held)
+        elif how == "progress":
+            self.progress(held)
+        elif how in ("success", "error"):
+            self.finish(held, how)  # type: ignore[arg-type]
+        else:
+            self.retry(held[0], LONG_SECONDS if how == "pause" else 0, is_counted=how != "drain")
 
     def claim_from(self, source: str, slots: dict[Kind, int]) -> list[Claim]:
         got = self.run(self.store.claim("worker", slots, 0, is_alone=source == "alone"))
@@ -179,42 +203,26 @@ class StoreMachine(RuleBasedStateMachine):
         check_claims(self.run(self.look()), got, source, slots)
         return got.claims
 
-    @has_claims
-    @rule(held=st.lists(claims, min_size=1, max_size=3))
     def renew(self, held: list[Claim]) -> None:
         lost = [one for one in held if not self.model.renew(one.job.key, one.token)]
         assert self.run(self.store.renew(held)) == lost
 
-    @has_claims
-    @rule(held=st.lists(claims, min_size=1, max_size=3))
     def progress(self, held: list[Claim]) -> None:
         expected = [self.model.progress(one.job.key, one.token) for one in held]
         calls = (self.store.progress(one, line_of(one.job.key, "executing")) for one in held)
         assert self.run(together(*calls)) == expected
 
-    @has_claims
-    @rule(
-        held=st.lists(claims, min_size=1, max_size=3), state=st.sampled_from(["success", "error"])
-    )
     def finish(self, held: list[Claim], state: State) -> None:
         expected = [self.model.finish(one.job.key, one.token, state) for one in held]
         calls = (finish(self.store, one, state) for one in held)
         assert self.run(together(*calls)) == expected
 
-    @rule(held=claims, pause_seconds=st.sampled_from([0, LONG_SECONDS]), is_counted=st.booleans())
     def retry(self, held: Claim, pause_seconds: int, *, is_counted: bool) -> None:
         expected = self.model.retry(
             held.job.key, held.token, is_paused=pause_seconds > 0, is_counted=is_counted
         )
         call = retry(self.store, held, pause_seconds, is_counted=is_counted)
         assert self.run(call) == expected
-
-    @rule(is_drained=st.booleans())
-    def end_newest(self, *, is_drained: bool) -> None:
-        """What honest workers do: they end their jobs, or hand them back when they drain."""
-        held = [self.newest[key] for key in self.before.places["leases"]]
-        for one in held[: None if is_drained else 1]:
-            self.retry(one, 0, is_counted=False) if is_drained else self.finish([one], "success")
 
     @rule(limit=st.sampled_from([1, 2, 100]))
     def reap(self, limit: int) -> None:
@@ -227,14 +235,6 @@ class StoreMachine(RuleBasedStateMachine):
         if expired:
             self.run(self.store.forget(0, expired))
             self.model.forget(expired)
-
-    @rule(target=claims, slots=SLOTS)
-    def lose_workers(self, slots: dict[Kind, int]) -> MultipleResults[Claim]:
-        """The same seen from far: jobs are taken, and nobody is heard of again."""
-        lost = self.claim_from("ready", slots)
-        self.time_passes(self.model.open_keys())
-        self.reap(100)
-        return multiple(*lost)
 
     def run_all(self) -> None:
         for _ in range(2 * len(self.made)):

@@ -1,0 +1,1 @@
+"""Proves the promises of docs/promises.md under seeded random faults: `make chaos`."""

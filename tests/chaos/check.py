@@ -1,0 +1,107 @@
+"""What must hold after every run of every fault."""
+
+import asyncio
+from functools import partial
+from typing import Any
+
+import msgspec
+from redis.exceptions import RedisError
+
+from tests.chaos.harness import ATTEMPTS, CONNECTIONS_EACH, SECRETS, Fleet
+from tests.chaos.ledger import FINAL
+from tests.support import Part, eventually, is_alive, until
+
+SPARE_DESCRIPTORS = CONNECTIONS_EACH + 6
+
+
+async def check(fleet: Fleet, *, is_exact: bool = False) -> None:
+    """Raises AssertionError for the first thing that does not hold.
+
+    With `is_exact` there must be no job but those that were acknowledged.
+    """
+    for server in fleet.servers if fleet.ledger.keys else ():
+        await fleet.wait(fleet.ledger.keys, server)
+    await _check_records(fleet, is_exact)
+    await until(lambda: _counters_are_zero(fleet))
+    await _check_leftovers(fleet)
+    for part in (*fleet.servers, *fleet.workers):
+        await _check_descriptors(fleet, part)
+    for server in fleet.servers:
+        await until(partial(_no_stream_is_open, fleet, server))
+    await until(lambda: _connections_are_few(fleet))
+    logs = fleet.logs()
+    for word in (*SECRETS, "_bug", "run_died", "Traceback"):
+        assert word not in logs, f"{word} is in the logs"
+
+
+async def _check_records(fleet: Fleet, is_exact: bool) -> None:
+    """All jobs have ended, also those of which nobody was told; files are whole."""
+
+    async def all_ended() -> bool:
+        return all(record.update.state in FINAL for record in await fleet.records())
+
+    await until(all_ended, 60)
+    records = {record.update.key: record for record in await fleet.records()}
+    lost = set(fleet.ledger.keys) - records.keys()
+    assert not lost, f"{len(lost)} acknowledged jobs are gone"
+    if is_exact:
+        assert records.keys() == set(fleet.ledger.keys), "some jobs exist twice"
+    assert max(await fleet.attempts(list(records)), default=0) <= ATTEMPTS
+    for record in records.values():
+        for file in record.files:
+            path = fleet.data / "files" / file.path
+            data = await asyncio.to_thread(path.read_bytes)
+            assert len(data) == file.size
+            if record.job.task == "site.write":
+                assert data == _written(record.job.params)
+
+
+def _written(params: msgspec.Raw) -> bytes:
+    asked = msgspec.json.decode(params)
+    text = asked["text"] * asked.get("repeats", 1000) * asked.get("steps", 1)
+    assert isinstance(text, str)
+    return text.encode()
+
+
+async def _counters_are_zero(fleet: Fleet) -> bool:
+    async with fleet.store() as store:
+        base = store.keys.base(0)
+        client: Any = store.client
+        counts = [
+            int(count)
+            for name in ("queued", "running", "parked")
+            for count in (await client.hgetall(base + name)).values()
+        ]
+        waiting = [await client.zcard(base + name) for name in ("leases", "delayed")]
+        ready = [await client.zcard(name) async for name in client.scan_iter(base + "ready:*")]
+    return not any((*counts, *waiting, *ready))
+
+
+async def _check_leftovers(fleet: Fleet) -> None:
+    """Each living worker has an empty directory, and nobody else has one."""
+    work = fleet.data / "work"
+    alive = sum(is_alive(worker.process) for worker in fleet.workers)
+    await eventually(lambda: not list(work.glob("*/*")))
+    # What a killed worker left is swept when the next one starts.
+    killed = fleet.kills_since_start
+    assert len(list(work.iterdir())) <= alive + killed
+
+
+async def _check_descriptors(fleet: Fleet, part: Part) -> None:
+    most = fleet.baseline(part) + SPARE_DESCRIPTORS
+    await eventually(lambda: part.process.num_fds() <= most)
+
+
+async def _no_stream_is_open(fleet: Fleet, server: Part) -> bool:
+    answer = await fleet.api(server).ask("GET", "/metrics")
+    return b"\ndragon_open_streams 0.0\n" in answer.body
+
+
+async def _connections_are_few(fleet: Fleet) -> bool:
+    async with fleet.store() as store:
+        try:
+            clients: Any = await store.client.info("clients")
+        except RedisError:
+            return False
+    most = CONNECTIONS_EACH * (len(fleet.servers) + len(fleet.workers)) + 1
+    return bool(clients["connected_clients"] <= most)

@@ -1,0 +1,47 @@
+"""Fixtures of the chaos tests: a seeded chance, how often to try, and a fleet to break."""
+
+import os
+import random
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.chaos.harness import Fleet
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run each fault as often as promised")
+
+
+@pytest.fixture
+def chance(request: pytest.FixtureRequest) -> random.Random:
+    """Chooses faults and moments; the seed is printed when the test fails."""
+    seed = os.environ.get("CHAOS_SEED") or secrets.token_hex(4)
+    print(f"the same faults again: CHAOS_SEED={seed}")
+    return random.Random(f"{seed} {request.node.name}")
+
+
+@pytest.fixture
+def n(request: pytest.FixtureRequest) -> int:
+    """How often: the `ci` of the test's mark, or its `long` with --long."""
+    mark = request.node.get_closest_marker("chaos")
+    assert mark
+    times = mark.kwargs["long" if request.config.getoption("--long", False) else "ci"]
+    assert isinstance(times, int)
+    return times
+
+
+@pytest_asyncio.fixture
+async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
+    async with Fleet(tmp_path) as fleet:
+        yield fleet
+
+
+@pytest_asyncio.fixture
+async def fleet_of_short_patience(tmp_path: Path) -> AsyncIterator[Fleet]:
+    """Its server waits two seconds for a client to take a line."""
+    async with Fleet(tmp_path, servers=1, DRAGON_WRITE_TIMEOUT_SECONDS="2") as fleet:
+        yield fleet

@@ -1,0 +1,33 @@
+"""Remembers what was acknowledged and what each waiter was told."""
+
+from collections.abc import Iterable
+from typing import Any
+
+FINAL = ("success", "error")
+
+
+class Ledger:
+    """A job has one end: whoever tells another one is caught."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, None] = {}
+        self.ends: dict[str, Any] = {}
+
+    @property
+    def keys(self) -> list[str]:
+        """Of all jobs that were acknowledged."""
+        return list(self._keys)
+
+    def acknowledge(self, statuses: Iterable[Any]) -> list[str]:
+        keys = []
+        for status in statuses:
+            keys.append(status["key"])
+            self._keys[status["key"]] = None
+            if status["status"] in FINAL:
+                self.tell(status)
+        return keys
+
+    def tell(self, final: Any) -> None:
+        assert final["status"] in FINAL, final
+        known = self.ends.setdefault(final["key"], final)
+        assert final == known, f"two waiters were told different ends: {final} and {known}"

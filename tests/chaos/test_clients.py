@@ -1,0 +1,255 @@
+"""Clients that repeat, read nothing, leave, ask for too much or are not who they say."""
+
+import asyncio
+import json
+import random
+import re
+import socket
+import time
+from contextlib import suppress
+from typing import Any
+
+import aiohttp
+import psutil
+import pytest
+
+from tests.chaos.check import check
+from tests.chaos.harness import SECRETS, Fleet
+from tests.chaos.proxy import Proxy
+from tests.chaos.test_crashes import mixed, read_stream
+from tests.conftest import Api, Origin
+from tests.support import API_KEY, PAGE, SECRET, Part, until
+
+HELLO = {"task_name": "hello", "name": "you"}
+
+
+@pytest.mark.chaos(ci=50, long=500)
+async def test_p05_a_repeated_request_makes_one_task(
+    fleet: Fleet, chance: random.Random, n: int
+) -> None:
+    async with Proxy(fleet.servers[0].url().removeprefix("http://")) as proxy:
+        api = Api(fleet.session, f"http://{proxy.address}")
+        for number in range(n):
+            proxy.replies_to_drop = chance.randint(1, 3)
+            headers = {"Authorization": f"Secret {SECRET}", "Idempotency-Key": f"request{number}"}
+            answers = [await answered(api, headers) for _ in range(2)]
+            assert answers[0][0]["key"] == answers[1][0]["key"]
+            fleet.ledger.acknowledge(answers[0])
+    assert len(fleet.ledger.keys) == n
+    await check(fleet, is_exact=True)
+
+
+async def answered(api: Api, headers: dict[str, str]) -> Any:
+    """Ask until an answer comes through."""
+
+    async def ask() -> Any:
+        with suppress(aiohttp.ClientError):
+            status, answer = await api.post("/v1/create", {"tasks": HELLO}, **headers)
+            assert status == 200
+            return answer
+
+    return await until(ask)
+
+
+@pytest.mark.chaos(ci=20, long=200)
+async def test_p16_clients_that_do_not_read_hurt_only_themselves(
+    fleet_of_short_patience: Fleet, n: int
+) -> None:
+    fleet = fleet_of_short_patience
+    server = fleet.servers[0]
+    keys = await fleet.submit([HELLO] * 2_000)
+    await fleet.wait(keys)
+    before = await slowest(fleet, server)
+    # As many that read: what these take is no fault of those that do not.
+    await asyncio.gather(*(fleet.follow(keys) for _ in range(n)))
+    memory_bytes = server.process.memory_info().rss
+    silent = [ask_and_read_nothing(server, keys) for _ in range(n)]
+    try:
+        during = await slowest(fleet, server)
+        assert during <= 2 * before + 0.5
+        assert server.process.memory_info().rss - memory_bytes <= 1_000_000 * n
+        await until(lambda: are_dropped(server, silent), 60)
+    finally:
+        for connection in silent:
+            connection.close()
+    await check(fleet, is_exact=True)
+
+
+async def slowest(fleet: Fleet, server: Part) -> float:
+    """Seconds that the slowest of some short requests takes."""
+    times = []
+    for _ in range(20):
+        began = time.monotonic()
+        status, answer = await fleet.api(server).post("/v1/create", {"tasks": HELLO, "block": True})
+        assert status == 200
+        fleet.ledger.acknowledge(answer)
+        times.append(time.monotonic() - began)
+    return max(times)
+
+
+def ask_and_read_nothing(server: Part, keys: list[str]) -> socket.socket:
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    host, port = server.url().removeprefix("http://").split(":")
+    connection.connect((host, int(port)))
+    body = json.dumps({"tasks": keys}).encode()
+    head = f"POST /v1/status_stream HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    connection.sendall(head.encode() + body)
+    return connection
+
+
+async def are_dropped(server: Part, silent: list[socket.socket]) -> bool:
+    """The server has none of these connections any more."""
+    ours = {connection.getsockname()[1] for connection in silent}
+    theirs = await asyncio.to_thread(server.process.net_connections)
+    return not any(
+        one.raddr and one.raddr.port in ours and one.status == psutil.CONN_ESTABLISHED
+        for one in theirs
+    )
+
+
+@pytest.mark.chaos(ci=100, long=1000)
+async def test_p17_a_disconnect_at_any_byte_leaves_no_half_a_task(
+    fleet: Fleet, chance: random.Random, n: int
+) -> None:
+    for _ in range(n):
+        tasks = mixed(chance, chance.randint(1, 3))
+        await leave_at_random(chance.choice(fleet.servers), tasks, chance)
+    for record in await fleet.records():
+        assert record.job.task in ("hello", "site.write", "site.steps", "site.fail")
+    await check(fleet)
+
+
+async def leave_at_random(server: Part, tasks: list[Any], chance: random.Random) -> None:
+    """Close at some byte of the request, or at some byte of the answer."""
+    host, port = server.url().removeprefix("http://").split(":")
+    body = json.dumps({"tasks": tasks}).encode()
+    request = (
+        f"POST /v1/{chance.choice(['create', 'create_stream'])} HTTP/1.1\r\nHost: x\r\n"
+        f"Authorization: Secret {SECRET}\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+    reader, writer = await asyncio.open_connection(host, int(port))
+    is_sent = chance.random() < 0.5
+    writer.write(request if is_sent else request[: chance.randrange(len(request))])
+    with suppress(ConnectionError):
+        await writer.drain()
+        if is_sent:
+            await reader.readexactly(chance.randint(1, 300))
+    writer.transport.abort()
+
+
+@pytest.mark.chaos(ci=1, long=10)
+async def test_p26_what_is_too_much_is_refused_and_others_get_their_turn(
+    fleet: Fleet, chance: random.Random, n: int
+) -> None:
+    few = {"Authorization": "Secret few-secret"}
+    for _ in range(n):
+        flood = [
+            asyncio.create_task(ask(fleet, few, chance, 1 + chance.randrange(5)))
+            for _ in range(200)
+        ]
+        await fleet.submit([{"task_name": "site.write", "text": "a", "steps": 10}] * 1000)
+        began = time.monotonic()
+        other = {"Authorization": "Secret other-secret"}
+        status, [final] = await fleet.api().post(
+            "/v1/create", {"tasks": HELLO, "block": True}, **other
+        )
+        assert (status, final["status"]) == (200, "success")
+        assert time.monotonic() - began <= 5
+        fleet.ledger.acknowledge([final])
+        answers = await asyncio.gather(*flood)
+        assert {status for status, _ in answers} == {200, 401}
+    await check(fleet, is_exact=True)
+
+
+async def ask(
+    fleet: Fleet, headers: dict[str, str], chance: random.Random, count: int
+) -> tuple[int, int]:
+    """Status and Retry-After of one of many requests."""
+    tasks = [{"task_name": "site.steps", "steps": 1}] * count
+    answer = await fleet.api(chance.choice(fleet.servers)).ask(
+        "POST", "/v1/create", json={"tasks": tasks}, headers=headers
+    )
+    if answer.status == 200:
+        fleet.ledger.acknowledge(answer.json)
+        return 200, 0
+    assert answer.status == 401
+    seconds = int(answer.headers["Retry-After"])
+    assert seconds >= 1
+    return 401, seconds
+
+
+@pytest.mark.chaos(ci=4, long=1000)
+async def test_p29_a_rolling_upgrade_loses_nothing(
+    fleet: Fleet, chance: random.Random, n: int
+) -> None:
+    """Each in turn is replaced by a new one, while tasks come and streams are read."""
+    for number in range(n):
+        kind = "serve" if number % 2 else "worker"
+        parts = fleet.servers if number % 2 else fleet.workers
+        stays = next(server for server in fleet.servers if server is not parts[0])
+        stream = asyncio.create_task(read_stream(fleet, mixed(chance, 40), stays))
+        await fleet.submit(mixed(chance, 20), chance)
+        newcomer = asyncio.create_task(fleet.start("serve" if kind == "serve" else "worker"))
+        await asyncio.sleep(chance.uniform(0, 1))
+        await newcomer
+        await fleet.drain(parts[0])
+        assert (await stream)[-1]["key"]
+    await check(fleet, is_exact=True)
+    assert set(await fleet.attempts(fleet.ledger.keys)) == {1}
+
+
+@pytest.mark.chaos(ci=1, long=1)
+async def test_p34_credentials_keep_their_class(fleet: Fleet, n: int) -> None:
+    [key] = await fleet.submit([{"task_name": "site.write", "text": "a", "steps": 50}])
+    unknown = "A" * 26
+    for _ in range(n):
+        for authorization in (f"Secret {API_KEY}", f"Api-Key {SECRET}", f"Bearer {SECRET}"):
+            headers = {"Authorization": authorization, "Referer": PAGE}
+            for path, body in (
+                ("/v1/create", {"tasks": HELLO}),
+                ("/v1/create_stream", {"tasks": HELLO}),
+                ("/v1/create_file", {"task": HELLO}),
+                ("/v1/cancel", {"tasks": [key]}),
+            ):
+                assert (await fleet.api().post(path, body, **headers))[0] == 401
+        other = {"Authorization": "Secret other-secret"}
+        answers = []
+        for asked in (key, unknown):
+            answer = await fleet.api().post("/v1/cancel", {"tasks": [asked]}, **other)
+            answers.append(json.dumps(answer).replace(asked, "KEY"))
+        assert answers[0] == answers[1]
+        assert answers[0].startswith("[404")
+    [final] = await fleet.wait([key])
+    assert final["status"] == "success"
+    await check(fleet, is_exact=True)
+
+
+@pytest.mark.chaos(ci=1, long=1)
+async def test_p35_secrets_and_paths_are_told_to_nobody(
+    fleet: Fleet, chance: random.Random, origin: Origin, n: int
+) -> None:
+    signed = origin.url("rocket.jpg") + "?signature=very-private"
+    told: list[Any] = []
+    for _ in range(n):
+        keys = await fleet.submit(
+            [
+                {"task_name": "image.thumb", "url": signed, "width": 10},
+                {"task_name": "site.bug"},
+                {"task_name": "site.crash"},
+                *mixed(chance, 20),
+            ]
+        )
+        told += await fleet.wait(keys)
+        api = fleet.api()
+        for path in ("/v1/create?secret=acme-secret", "/v1/status?tasks=../../x", "/files/x/y"):
+            told.append((await api.ask("GET", path)).body.decode())
+        told.append(await api.get("/health/ready"))
+        told.append((await api.ask("GET", "/metrics")).body.decode())
+    processes = [part.process for part in (*fleet.servers, *fleet.workers)]
+    lines = [one.cmdline() for process in processes for one in (process, *process.children())]
+    for words in (json.dumps(told), fleet.logs(), json.dumps(lines)):
+        assert not [secret for secret in (*SECRETS, "very-private") if secret in words]
+    for path in (str(fleet.data), "/usr/", "site-packages", "Traceback"):
+        assert path not in json.dumps(told)
+    assert not re.search(r"\.py\b", json.dumps(told))

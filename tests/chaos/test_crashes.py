@@ -1,0 +1,283 @@
+"""Workers, servers and decoders that are killed, stopped or told to leave."""
+
+import asyncio
+import random
+import re
+import time
+from collections.abc import Iterable
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.chaos.check import check
+from tests.chaos.harness import ATTEMPTS, LEASE_SECONDS, Definition, Fleet, finals_of
+from tests.chaos.ledger import FINAL
+from tests.gate import Gate
+from tests.support import Part, eventually, is_alive
+
+
+def mixed(chance: random.Random, count: int) -> list[Definition]:
+    """Short tasks of several kinds."""
+    choices: list[Definition] = [
+        {"task_name": "hello", "name": "you"},
+        {"task_name": "site.write", "text": "word ", "steps": chance.randint(1, 20)},
+        {"task_name": "site.steps", "steps": chance.randint(1, 3)},
+        {"task_name": "site.fail"},
+    ]
+    return chance.choices(choices, k=count)
+
+
+def held_by(worker: Part) -> set[str]:
+    """The keys of jobs that a worker has started and not ended."""
+    started = {event["key"] for event in worker.events("job_started")}
+    return started - {event["key"] for event in worker.events("job_ran")}
+
+
+@pytest.mark.chaos(ci=10, long=300)
+async def test_p01_acknowledged_tasks_survive_killed_workers(
+    fleet: Fleet, chance: random.Random, n: int
+) -> None:
+    killed_at: dict[str, list[float]] = {}
+    for _ in range(n):
+        await fleet.submit(mixed(chance, 12), chance)
+        await asyncio.sleep(chance.uniform(0, 0.4))
+        worker = chance.choice(fleet.workers)
+        await fleet.kill(worker)
+        for key in held_by(worker):
+            killed_at.setdefault(key, []).append(time.time())
+        await fleet.start("worker")
+    await check(fleet, is_exact=True)
+    assert killed_at
+    assert_restarted_in_time(fleet.ledger.ends, killed_at)
+
+
+def assert_restarted_in_time(ends: dict[str, Any], killed_at: dict[str, list[float]]) -> None:
+    for key, moments in killed_at.items():
+        final = ends[key]
+        if "the worker was lost" in str(final.get("result")):
+            assert len(moments) == ATTEMPTS
+            continue
+        started = datetime.fromisoformat(final["events"]["started"]).timestamp()
+        assert started - max(moments) <= LEASE_SECONDS + 5
+
+
+@pytest.mark.chaos(ci=8, long=200)
+async def test_p02_acknowledged_tasks_survive_killed_servers(
+    fleet: Fleet, chance: random.Random, n: int
+) -> None:
+    for _ in range(n):
+        victim, other = chance.sample(fleet.servers, 2)
+        keys = await start_streams(fleet, victim, chance)
+        assert len(keys) == 30
+        finals = await fleet.wait(keys, other)
+        assert {final["status"] for final in finals} <= set(FINAL)
+        assert await fleet.follow(keys, other) == {final["key"]: final for final in finals}
+        await fleet.start("serve")
+    await check(fleet, is_exact=True)
+
+
+async def start_streams(fleet: Fleet, victim: Part, chance: random.Random) -> list[str]:
+    """The acknowledged keys of three streams of a server that is killed meanwhile."""
+    before = set(fleet.ledger.keys)
+    acknowledged = asyncio.Barrier(4)
+
+    async def read(definitions: list[Definition]) -> None:
+        try:
+            async with fleet.stream(definitions, victim) as lines:
+                await anext(lines)
+                await acknowledged.wait()
+                _ = [line async for line in lines]
+        except OSError:
+            pass
+        except Exception as error:
+            # The HTTP client's words for a stream that broke off.
+            assert "payload" in str(error).lower() or "disconnected" in str(error).lower()  # noqa: PT017
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(read(mixed(chance, 10)))
+        await acknowledged.wait()
+        await asyncio.sleep(chance.uniform(0, 0.3))
+        await fleet.kill(victim)
+    return [key for key in fleet.ledger.keys if key not in before]
+
+
+@pytest.mark.chaos(ci=20, long=200)
+async def test_p06_each_waiter_is_told_one_end_though_two_workers_run_the_job(
+    fleet: Fleet, chance: random.Random, tmp_path: Path, n: int
+) -> None:
+    gates = [Gate(tmp_path / f"gate{number}") for number in range(n)]
+    keys = await fleet.submit([gate.task("site.gated_file") for gate in gates])
+    async with asyncio.TaskGroup() as group:
+        waiters = [
+            group.create_task(fleet.follow(keys, fleet.servers[number % 2])) for number in range(3)
+        ]
+        await asyncio.gather(*(gate.runs(1) for gate in gates))
+        again = [number for number in range(n) if chance.random() < 0.7]
+        await take_away(fleet, [keys[number] for number in again])
+        await asyncio.gather(*(gates[number].runs(2) for number in again))
+        for gate in chance.sample(gates, n):
+            gate.open()
+            await asyncio.sleep(chance.uniform(0, 0.05))
+    told = [waiter.result() for waiter in waiters]
+    assert told[0] == told[1] == told[2]
+    assert told[0].keys() == set(keys)
+    await check(fleet, is_exact=True)
+
+
+async def take_away(fleet: Fleet, keys: Iterable[str]) -> None:
+    """Have the leases run out now, while the work goes on."""
+    async with fleet.store() as store:
+        await store.client.zadd(store.keys.base(0) + "leases", dict.fromkeys(keys, 1), xx=True)
+        # At once, before a worker renews them.
+        await store.reap(0)
+
+
+@pytest.mark.chaos(ci=2, long=100)
+async def test_p07_a_worker_that_wakes_up_late_changes_nothing(
+    fleet: Fleet, chance: random.Random, tmp_path: Path, n: int
+) -> None:
+    for number in range(n):
+        gates = [Gate(tmp_path / f"gate{number}-{index}") for index in range(10)]
+        keys = await fleet.submit([gate.task("site.gated_file") for gate in gates])
+        await asyncio.gather(*(gate.runs(1) for gate in gates))
+        late = chance.choice([worker for worker in fleet.workers if held_by(worker)])
+        held = held_by(late)
+        late.process.suspend()
+        reruns = [gate for gate, key in zip(gates, keys, strict=True) if key in held]
+        await asyncio.gather(*(gate.runs(2) for gate in reruns))
+        for gate in gates:
+            gate.open()
+        finals = await fleet.wait(keys)
+        late.process.resume()
+        await eventually(partial(has_given_up, late, held))
+        for final in finals:
+            async with fleet.session.get(final["result"]["output"]) as response:
+                assert await response.text() == str(int(final["key"] in held)) * 100_000
+        assert await fleet.attempts(keys) == [1 + (key in held) for key in keys]
+    await check(fleet, is_exact=True)
+
+
+def has_given_up(worker: Part, keys: set[str]) -> bool:
+    """Whether a worker knows these jobs to be over."""
+    events = [*worker.events("lease_lost"), *worker.events("job_ran")]
+    return keys <= {event["key"] for event in events}
+
+
+@pytest.mark.chaos(ci=1, long=5)
+async def test_p08_poison_ends_as_an_error_and_all_else_succeeds(
+    fleet: Fleet, chance: random.Random, n: int
+) -> None:
+    for _ in range(n):
+        poison = 5 * [{"task_name": "site.kill_worker"}] + 5 * [{"task_name": "site.crash"}]
+        good: Definition = {"task_name": "site.write", "text": "good ", "steps": 5}
+        tasks: list[Definition] = chance.sample([*poison, *(50 * [good])], 60)
+        supervisor = asyncio.create_task(fleet.replace_lost_workers())
+        keys = await fleet.submit(tasks)
+        finals = await fleet.wait(keys)
+        await eventually(partial(has_two_workers, fleet))
+        supervisor.cancel()
+        await asyncio.wait([supervisor])
+        assert supervisor.cancelled()
+        statuses = [
+            (task["task_name"], final["status"]) for task, final in zip(tasks, finals, strict=True)
+        ]
+        assert {name for name, status in statuses if status == "error"} == {
+            "site.kill_worker",
+            "site.crash",
+        }
+        assert {name for name, status in statuses if status == "success"} == {"site.write"}
+    await check(fleet, is_exact=True)
+
+
+def has_two_workers(fleet: Fleet) -> bool:
+    return len(fleet.workers) == 2 and all(is_alive(worker.process) for worker in fleet.workers)
+
+
+@pytest.mark.chaos(ci=6, long=100)
+async def test_p18_who_is_told_to_leave_drains(fleet: Fleet, chance: random.Random, n: int) -> None:
+    for _ in range(n):
+        before = len(fleet.ledger.keys)
+        kind, parts = chance.choice([("serve", fleet.servers), ("worker", fleet.workers)])
+        leaving = chance.choice(parts)
+        server = leaving if kind == "serve" else fleet.servers[0]
+        async with asyncio.TaskGroup() as group:
+            stream = group.create_task(read_stream(fleet, mixed(chance, 40), server))
+            await eventually(partial(has_acknowledged, fleet, before + 1))
+            await asyncio.sleep(chance.uniform(0, 0.5))
+            await fleet.drain(leaving)
+        assert_ended_well(stream.result())
+        await fleet.start("serve" if kind == "serve" else "worker")
+    await check(fleet, is_exact=True)
+    assert set(await fleet.attempts(fleet.ledger.keys)) == {1}
+
+
+def has_acknowledged(fleet: Fleet, count: int) -> bool:
+    return len(fleet.ledger.keys) >= count
+
+
+async def read_stream(fleet: Fleet, definitions: list[Definition], server: Part) -> list[Any]:
+    async with fleet.stream(definitions, server) as lines:
+        return [line async for line in lines]
+
+
+def assert_ended_well(lines: list[Any]) -> None:
+    """With all ends, or with a line that says to ask again."""
+    if "key" not in lines[-1]:
+        assert re.search("restarting, ask again", lines[-1]["message"])
+        return
+    assert finals_of(lines).keys() == {status["key"] for status in lines[0]}
+
+
+@pytest.mark.chaos(ci=3, long=100)
+async def test_p19_no_child_outlives_a_killed_worker(
+    fleet: Fleet, chance: random.Random, n: int
+) -> None:
+    for _ in range(n):
+        # It would never end by itself.
+        hang = {"task_name": "site.hang", "is_busy": chance.random() < 0.5}
+        keys = set(await fleet.submit(4 * [hang]))
+        await eventually(partial(busy_workers, fleet, keys))
+        await asyncio.sleep(chance.uniform(0, 0.5))
+        worker = chance.choice(busy_workers(fleet, keys))
+        decoders = worker.process.children(recursive=True)
+        assert decoders
+        await fleet.kill(worker)
+        assert not any(map(is_alive, decoders))
+        await fleet.start("worker")
+    await check(fleet, is_exact=True)
+
+
+def busy_workers(fleet: Fleet, keys: set[str]) -> list[Part]:
+    """Those that run one of the jobs."""
+    return [worker for worker in fleet.workers if held_by(worker) & keys]
+
+
+@pytest.mark.chaos(ci=4, long=50)
+async def test_p20_a_child_that_hangs_is_ended_in_time(
+    fleet: Fleet, chance: random.Random, n: int
+) -> None:
+    for _ in range(n):
+        began = time.monotonic()
+        before = fleet.decoders()
+        keys = await fleet.submit(
+            [{"task_name": "site.hang", "is_busy": chance.random() < 0.5} for _ in range(2)]
+        )
+        await asyncio.sleep(chance.uniform(0, 1))
+        stopped = chance.choice(before)
+        stopped.suspend()
+        finals = await fleet.wait(keys)
+        assert {final["status"] for final in finals} == {"error"}
+        assert "took longer than" in finals[0]["result"]
+        assert time.monotonic() - began <= 1 + 2 + 5
+        with_signal(stopped)
+    await check(fleet, is_exact=True)
+
+
+def with_signal(process: psutil.Process) -> None:
+    if is_alive(process):
+        process.resume()

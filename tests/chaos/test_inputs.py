@@ -1,0 +1,198 @@
+"""Files and addresses that are broken, hostile or too large, and a disk that is full."""
+
+import asyncio
+import random
+import struct
+import subprocess
+import time
+import zlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.chaos.check import check
+from tests.chaos.harness import Definition, Fleet
+from tests.chaos.test_crashes import mixed
+from tests.conftest import Origin
+from tests.pictures import CAT, animation
+
+FAMILIES = ("jpg", "png", "webp", "gif", "avif", "tif")
+DISK_BYTES = 64 * 1024 * 1024
+HOSTILE_ADDRESSES = (
+    "http://169.254.169.254/latest/meta-data/",
+    "http://[::ffff:10.0.0.1]/a.png",
+    "http://[64:ff9b::a00:1]/a.png",
+    "http://2130706433:99/a.png",
+    "http://10.0.0.1/a.png",
+)
+
+
+def thumb(url: str) -> Definition:
+    return {"task_name": "image.thumb", "url": url, "width": 20}
+
+
+@pytest.mark.chaos(ci=1, long=5)
+async def test_p09_bad_input_is_tried_once(fleet: Fleet, origin: Origin, n: int) -> None:
+    origin.bodies |= {
+        "empty": b"",
+        "text": b"hello",
+        "cut.png": CAT.read_bytes()[:5000],
+        "bomb.png": png_bomb(11_000, 11_000),
+        "svg": b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
+        "film": b"#EXTM3U\nfile:///etc/passwd\n",
+    }
+    names = ("empty", "text", "cut.png", "bomb.png", "svg", "film", "missing")
+    for _ in range(n):
+        urls = [*HOSTILE_ADDRESSES, *map(origin.url, names)]
+        keys = await fleet.submit([*map(thumb, urls), {"task_name": "site.crash"}])
+        finals = await fleet.wait(keys)
+        assert {final["status"] for final in finals} == {"error"}
+        assert set(await fleet.attempts(keys)) == {1}
+    await check(fleet, is_exact=True)
+
+
+def png_bomb(width: int, height: int) -> bytes:
+    """A small file that says that it has so many pixels, and has them."""
+    packer = zlib.compressobj(9)
+    row = bytes(1 + width)
+    pixels = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in parts
+    )
+
+
+@pytest.mark.chaos(ci=5, long=100)
+async def test_p21_nothing_is_left_behind(fleet: Fleet, chance: random.Random, n: int) -> None:
+    for _ in range(n):
+        await fleet.submit(mixed(chance, 20), chance)
+        await asyncio.sleep(chance.uniform(0, 0.3))
+        await fleet.kill(chance.choice(fleet.workers))
+        await fleet.start("worker")
+    await check(fleet, is_exact=True)
+    kept = {file.path for record in await fleet.records() for file in record.files}
+    root = fleet.data / "files"
+    found = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+    assert kept <= found
+    # A run that was killed between keeping a file and saying so leaves that to the expiry.
+    assert {path.split("/")[1] for path in found} <= set(fleet.ledger.keys)
+    await asyncio.gather(*(fleet.drain(worker) for worker in list(fleet.workers)))
+    assert list((fleet.data / "work").iterdir()) == []
+
+
+@pytest_asyncio.fixture
+async def small_disk(tmp_path: Path) -> AsyncIterator[Path]:
+    """A file system of 64 MB, where root may make one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    options = ["-o", f"size={DISK_BYTES}", "tmpfs", str(disk)]
+    await asyncio.to_thread(subprocess.run, ["mount", "-t", "tmpfs", *options], check=True)
+    yield disk
+    await asyncio.to_thread(subprocess.run, ["umount", "--lazy", str(disk)], check=True)
+
+
+@pytest.mark.chaos(ci=3, long=50)
+async def test_p22_a_full_disk_is_an_error_that_passes(
+    small_disk: Path, tmp_path: Path, chance: random.Random, n: int
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("work", "files"):
+        (small_disk / name).mkdir()
+        (data / name).symlink_to(small_disk / name)
+    large = {"task_name": "site.write", "text": "word", "repeats": 500_000, "steps": 10}
+    async with Fleet(tmp_path, servers=1, workers=1) as fleet:
+        for _ in range(n):
+            ballast = small_disk / "ballast"
+            ballast.write_bytes(bytes(DISK_BYTES - chance.randint(1, 19_000_000)))
+            [final] = await fleet.wait(await fleet.submit([large]))
+            assert final["status"] == "error"
+            assert "No space left on device" in final["result"]
+            ballast.unlink()
+            [final] = await fleet.wait(await fleet.submit([large | {"repeats": 1000}]))
+            assert final["status"] == "success"
+        await check(fleet, is_exact=True)
+
+
+@pytest.mark.chaos(ci=1, long=5)
+async def test_p33_bombs_are_refused_and_others_go_on(fleet: Fleet, origin: Origin, n: int) -> None:
+    origin.bodies |= {
+        "pixels.png": png_bomb(11_000, 11_000),
+        "frames.gif": animation(2).gifsave_buffer()[:-1] + 3000 * FRAME + b";",
+    }
+    for _ in range(n):
+        moving = thumb(origin.url("frames.gif")) | {"format": "gif"}
+        bombs = 4 * [thumb(origin.url("pixels.png")), moving]
+        good = 20 * [thumb(origin.url("rocket.jpg"))]
+        began = time.monotonic()
+        keys = await fleet.submit([*bombs, *good])
+        most_bytes = asyncio.create_task(watch_memory(fleet))
+        finals = await fleet.wait(keys)
+        most_bytes.cancel()
+        await asyncio.wait([most_bytes])
+        assert most_bytes.cancelled(), "a decoder took too much"
+        assert [final["status"] for final in finals] == 8 * ["error"] + 20 * ["success"]
+        assert time.monotonic() - began <= 60
+    await check(fleet, is_exact=True)
+
+
+FRAME = b"!\xf9\x04\0\x05\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0"
+"""Of a GIF: one pixel."""
+
+
+async def watch_memory(fleet: Fleet) -> None:
+    """No decoder may take much memory for what is refused before it is decoded."""
+    while True:
+        for decoder in fleet.decoders():
+            assert decoder.memory_info().rss < 600 * 1024 * 1024
+        await asyncio.sleep(0.05)
+
+
+@pytest.mark.chaos(ci=20, long=10_000)
+@pytest.mark.parametrize("family", FAMILIES)
+async def test_p36_mutated_files_hurt_nobody(
+    fleet: Fleet, chance: random.Random, origin: Origin, n: int, family: str
+) -> None:
+    whole = picture(family)
+    workers = [worker.process.pid for worker in fleet.workers]
+    for first in range(0, n, 100):
+        numbers = range(first, min(first + 100, n))
+        origin.bodies |= {f"{number}": mutated(whole, chance) for number in numbers}
+        await fleet.wait(await fleet.submit([thumb(origin.url(f"{one}")) for one in numbers]))
+    assert [worker.process.pid for worker in fleet.workers] == workers
+    [final] = await fleet.wait(await fleet.submit([thumb(origin.url("rocket.jpg"))]))
+    assert final["status"] == "success"
+    await check(fleet, is_exact=True)
+
+
+def picture(family: str) -> bytes:
+    from pyvips import Image
+
+    from tasks.toolkit import vips
+    from tasks.toolkit.geometry import Size
+
+    image = vips.resize(Image.new_from_file(str(CAT)), Size(150, 100))
+    data: bytes = image.write_to_buffer(f".{family}", keep="none")
+    return data
+
+
+def mutated(whole: bytes, chance: random.Random) -> bytes:
+    """Some bytes changed, some left out, the end cut off; often near the front."""
+    data = bytearray(whole)
+    for _ in range(chance.randint(1, 20)):
+        place = int(len(data) * chance.random() ** chance.choice([1, 4]))
+        change: Any = chance.choice(["flip", "most", "drop", "repeat"])
+        if change == "flip":
+            data[place] ^= 1 << chance.randrange(8)
+        elif change == "most":
+            data[place] = chance.choice([0, 255, 127, 128])
+        elif change == "drop":
+            del data[place : place + chance.randint(1, 9)]
+        else:
+            data[place:place] = data[place : place + chance.randint(1, 40)]
+    return bytes(data[: chance.randint(1, len(data))] if chance.random() < 0.2 else data)
