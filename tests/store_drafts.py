@@ -38,7 +38,7 @@ DRAFTS = st.builds(
     account=st.sampled_from(["one", "one", "two", "two", "free", "slow"]),
     kind=st.sampled_from(["fast", "heavy"]),
     states=st.lists(st.sampled_from(["queued", "queued", "error"]), min_size=1, max_size=3),
-    attempts=st.integers(1, 2),
+    attempts=st.sampled_from([2, 2, 1, 3]),
     is_reusable=st.booleans(),
     reuse_seconds=st.sampled_from([0, REMEMBERED_SECONDS]),
     idempotency=st.sampled_from(["", "", "I", "J"]),

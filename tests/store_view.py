@@ -153,3 +153,14 @@ def _add(news: News, channel: str, data: bytes) -> None:
             news.updates.append(
                 Update(key.decode(), int(version), state.decode(), line)  # type: ignore[arg-type]
             )
+
+
+async def make_due(store: Store, keys: Collection[str]) -> None:
+    """As if the time had come for whatever these jobs wait for."""
+    for name in ("leases", "delayed", "expiry"):
+        await store.client.zadd(store.keys.base(0) + name, dict.fromkeys(keys, 0), xx=True)
+
+
+async def now_ms(store: Store) -> int:
+    seconds, microseconds = await store.client.time()
+    return int(seconds * 1000 + microseconds // 1000)

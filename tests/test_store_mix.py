@@ -68,6 +68,8 @@ async def run_all(store: Store) -> None:
     async with asyncio.timeout(20):
         while await counters(store):
             await store.reap(0)
-            claims = (await store.claim("worker", dict.fromkeys(KINDS, 50), 0)).claims
+            slots = dict.fromkeys(KINDS, 50)
+            claims = (await store.claim("worker", slots, 0)).claims
+            claims += (await store.claim("worker", slots, 0, is_alone=True)).claims
             await asyncio.gather(*(finish(store, held) for held in claims))
             await expire_leases(store)

@@ -34,7 +34,7 @@ from tests.store_checks import (
 )
 from tests.store_drafts import DRAFTS, Desk, Draft, answer, together
 from tests.store_model import LIMITS, Answer, Model
-from tests.store_view import PLACES, View, look, news_of
+from tests.store_view import PLACES, View, look, make_due, news_of, now_ms
 from tests.stores import finish, retry
 from tests.support import DEADLINE_SECONDS
 
@@ -47,11 +47,11 @@ MANY: dict[Kind, int] = {"fast": 50, "heavy": 50}
 SLOTS = st.fixed_dictionaries(dict.fromkeys(MANY, st.sampled_from([3, 1, 2, 0])))
 
 
-WORK = ("ready", "ready", "alone", "die", "end", "drain")
+NAMES = ("ready", "parked", "alone", "delayed", "leases")
+WORK = ("ready", "ready", "alone", "die", "end", "drain", "cancel ready", "cancel alone")
 WRITES = ("renew", "progress", "success", "error", "pause", "retry", "drain")
 
 has_keys = precondition(lambda self: bool(self.made))
-has_claims = precondition(lambda self: bool(self.newest))
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -78,10 +78,9 @@ class StoreMachine(RuleBasedStateMachine):
         return self.runner.run(call)
 
     async def connect(self) -> None:
-        prefix = secrets.token_hex(6)
         settings = Settings(
             redis=self.url,
-            redis_prefix=prefix,
+            redis_prefix=secrets.token_hex(6),
             redis_timeout_seconds=DEADLINE_SECONDS,
             lease_seconds=LONG_SECONDS,
         )
@@ -91,7 +90,7 @@ class StoreMachine(RuleBasedStateMachine):
         await self.listener.psubscribe(self.store.keys.channels + "*")
         await news_of(self.listener, self.store.keys.channels)
         self.before = await self.look()
-        self.asked_ms = await self.now_ms()
+        self.asked_ms = await now_ms(self.store)
 
     def teardown(self) -> None:
         """Whatever came before, every job can still be run to its end."""
@@ -128,16 +127,12 @@ class StoreMachine(RuleBasedStateMachine):
         Both clocks round, so a millisecond is left out: one too many would refuse a request.
         """
         rates = self.store.keys.base(0) + "rate"
-        passed_ms = await self.now_ms() - self.asked_ms - 1
+        passed_ms = await now_ms(self.store) - self.asked_ms - 1
         for account in self.model.created:
             await self.store.client.hincrby(rates, account, passed_ms)
         got = await together(*(answer(self.store, request) for request in requests))
-        self.asked_ms = await self.now_ms()
+        self.asked_ms = await now_ms(self.store)
         return got
-
-    async def now_ms(self) -> int:
-        seconds, microseconds = await self.store.client.time()
-        return int(seconds * 1000 + microseconds // 1000)
 
     @rule(key=keys)
     def submit_again(self, key: str) -> None:
@@ -148,47 +143,47 @@ class StoreMachine(RuleBasedStateMachine):
             assert self.run(self.answers([request])) == [expected]
 
     @has_keys
-    @rule(keys=st.lists(keys, min_size=1, max_size=3))
-    def cancel(self, keys: list[str]) -> None:
-        self.stopped += self.model.cancel(keys)
-        self.run(self.store.cancel(keys))
+    @rule(name=st.sampled_from(NAMES), keys=st.lists(keys, max_size=2))
+    def cancel(self, name: str, keys: list[str]) -> None:
+        """These, and the first that lies in such a place."""
+        places = [self.before.places[place.name] for place in PLACES if name in place.name]
+        several = [*keys, *[key for place in places for key in place][:1]]
+        self.stopped += self.model.cancel(several)
+        self.run(self.store.cancel(several))
 
-    @rule(name=st.sampled_from(["ready", "parked", "alone", "delayed", "leases"]))
-    def cancel_first(self, name: str) -> None:
-        keys = [
-            key
-            for place in PLACES
-            for key in self.before.places[place.name]
-            if place.name.startswith(name)
-        ]
-        self.cancel(keys[:1])
+    # What workers do.
 
-    # What workers do. Few rules of many ways: hypothesis leaves out whole rules in each example.
+    @rule(target=claims, hows=st.lists(st.sampled_from(WORK), min_size=1, max_size=8), slots=SLOTS)
+    def work(self, hows: list[str], slots: dict[Kind, int]) -> MultipleResults[Claim]:
+        """A shift: hypothesis leaves out rules at random, so that this must be rich in itself."""
+        claims: list[Claim] = []
+        for how in hows:
+            claims += self.work_once(how, slots)
+            self.is_sound()
+        return multiple(*claims)
 
-    @rule(target=claims, how=st.sampled_from(WORK), slots=SLOTS)
-    def work(self, how: str, slots: dict[Kind, int]) -> MultipleResults[Claim]:
-        """As honest workers: they claim, die, end what they hold, or drain."""
-        if how in ("ready", "alone"):
-            return multiple(*self.claim_from(how, slots))
+    def work_once(self, how: str, slots: dict[Kind, int]) -> list[Claim]:
         held = [self.newest[key] for key in self.before.places["leases"]]
+        if how in ("ready", "alone"):
+            return self.claim_from(how, slots)
         if how == "die":
             self.time_passes(self.model.open_keys())
             self.reap(100)
         elif how == "end":
             self.finish(held[:1], "success")
-        else:
+        elif how == "drain":
             for one in held:
                 self.retry(one, 0, is_counted=False)
-        return multiple()
+        else:
+            self.cancel(how.removeprefix("cancel "), [])
+        return []
 
-    @has_claims
+    @precondition(lambda self: bool(self.newest))
     @rule(how=st.sampled_from(WRITES), held=st.lists(claims, min_size=1, max_size=3))
     def write(self, how: str, held: list[Claim]) -> None:
         """As any worker, also for jobs that it lost long ago."""
-        if how == "renew":
-            self.renew(held)
-        elif how == "progress":
-            self.progress(held)
+        if how in ("renew", "progress"):
+            self.renew(held) if how == "renew" else self.progress(held)
         elif how in ("success", "error"):
             self.finish(held, how)  # type: ignore[arg-type]
         else:
@@ -224,11 +219,18 @@ class StoreMachine(RuleBasedStateMachine):
         call = retry(self.store, held, pause_seconds, is_counted=is_counted)
         assert self.run(call) == expected
 
-    @rule(limit=st.sampled_from([1, 2, 100]))
+    @rule(how=st.sampled_from(["reap one", "reap", "forget", "fade"]))
+    def tidy(self, how: str) -> None:
+        if how == "forget":
+            self.forget()
+        elif how == "fade":
+            self.run(self.fade())
+        else:
+            self.reap(1 if how == "reap one" else 100)
+
     def reap(self, limit: int) -> None:
         assert self.run(self.store.reap(0, limit)) == self.model.reap(limit)
 
-    @rule()
     def forget(self) -> None:
         expired = self.run(self.store.expired_keys(0, 1000))
         assert expired == self.model.expired()
@@ -237,10 +239,9 @@ class StoreMachine(RuleBasedStateMachine):
             self.model.forget(expired)
 
     def run_all(self) -> None:
-        for _ in range(2 * len(self.made)):
-            if not self.model.open_keys():
-                break
-            self.time_passes(self.model.open_keys())
+        # Each round ends one job at least.
+        for _, keys in zip(self.made, iter(self.model.open_keys, []), strict=False):
+            self.time_passes(keys)
             self.reap(100)
             self.finish(self.claim_from("ready", MANY), "success")
             self.finish(self.claim_from("alone", MANY), "success")
@@ -254,20 +255,10 @@ class StoreMachine(RuleBasedStateMachine):
         for key in keys:
             self.model.pass_time(key)
         if keys:
-            self.run(self.make_due(keys))
-
-    async def make_due(self, keys: list[str]) -> None:
-        for name in ("leases", "delayed", "expiry"):
-            key = self.store.keys.base(0) + name
-            await self.store.client.zadd(key, dict.fromkeys(keys, 0), xx=True)
-
-    @rule()
-    def memory_fades(self) -> None:
-        """A minute, the reuse time and the time of idempotency keys are over."""
-        self.run(self.fade())
-        self.model.fade()
+            self.run(make_due(self.store, keys))
 
     async def fade(self) -> None:
+        """A minute, the reuse time and the time of idempotency keys are over."""
         client, base = self.store.client, self.store.keys.base(0)
         for fingerprint, key in self.model.reuse.items():
             lives_ms = await client.pttl(f"{base}reuse:{fingerprint}")
@@ -278,6 +269,7 @@ class StoreMachine(RuleBasedStateMachine):
             assert await client.pttl(base + name) > 0
             await client.delete(base + name)
         await client.delete(base + "rate")
+        self.model.fade()
 
     # What holds after each step.
 
@@ -303,5 +295,5 @@ def test_any_sequence_of_transitions_does_what_the_model_does(valkey: str) -> No
     class Machine(StoreMachine):
         url = valkey
 
-    options = hypothesis.settings(max_examples=100, stateful_step_count=40, deadline=None)
+    options = hypothesis.settings(max_examples=60, stateful_step_count=40, deadline=None)
     run_state_machine_as_test(Machine, settings=options)
