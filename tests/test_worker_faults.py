@@ -69,7 +69,8 @@ async def test_a_task_whose_worker_dies_each_time_ends_as_an_error_and_others_do
     keys = await create(client, gate.task())
     for attempt in range(1, 4):
         await gate.runs(attempt)
-        assert (await client.run(task_name="hello", name="you"))["status"] == "success"
+        if attempt < 3:  # its last one it has alone
+            assert (await client.run(task_name="hello", name="you"))["status"] == "success"
         own.worker().kill()
     [final] = await ends(client, keys)
     assert final["status"] == "error"
