@@ -48,7 +48,7 @@ class Account(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Slots(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How many jobs of each class one worker process runs at once."""
 
-    fast: Positive = 32
+    fast: Positive = 100
     heavy: Positive = 2
     flow: Positive = 1000
     record: Positive = 8

@@ -18,7 +18,8 @@ from dragon.store.feed import Feed
 log = structlog.get_logger()
 
 RENEWALS_PER_LEASE = 3
-MAX_CLAIM = 100
+MAX_CLAIM = 32
+"""More slots than this: while Valkey writes how some jobs ended, others run."""
 BUSY_KINDS: frozenset[Kind] = frozenset({"fast", "heavy"})
 """Jobs of the other kinds mostly wait: they neither kill a worker nor keep it from being alone."""
 
@@ -36,8 +37,7 @@ class Worker:
         self._runs: dict[Claim, tuple[Run, asyncio.Task[None]]] = {}
         self._wake = asyncio.Event()
         self._is_stopping = False
-        self._is_more_ready = False
-        self._was_full = False
+        self._may_be_ready: set[Kind] = set()
         self._suspects = 0
         self._suspect: Claim | None = None
         self._first_shard = 0
@@ -71,24 +71,25 @@ class Worker:
     async def _claim_forever(self) -> None:
         while not self._is_stopping:
             self._wake.clear()
-            self._was_full = not all(self._free_slots().values())
             try:
-                self._is_more_ready = await self._claim_once()
+                await self._claim_once()
             except Unavailable as error:
                 log.warning("claim_failed", error=error.message)
                 await asyncio.sleep(random.uniform(0.2, 0.6))  # noqa: S311
                 continue
-            if not (self._is_more_ready and self._has_free_slots()):
+            free_slots = self._free_slots()
+            if not any(free_slots[kind] for kind in self._may_be_ready):
                 await is_set_within(self._wake, self._settings.poll_seconds)
 
-    async def _claim_once(self) -> bool:
-        """Fill the free slots; whether jobs are left that wait for one."""
-        left = alone = 0
+    async def _claim_once(self) -> None:
+        """Take what the free slots hold, and note for which kinds to ask again."""
+        alone = 0
+        may_be_ready = {kind for kind, free in self._free_slots().items() if not free}
         shards = self._settings.shards
         first = self._first_shard
         for shard in (number % shards for number in range(first, first + shards)):
             answer = await self._store.claim(self.name, self._free_slots(), shard)
-            left += answer.left
+            may_be_ready |= answer.left
             alone += answer.alone
             if answer.claims:
                 # Shards take turns, or those behind a busy one would wait until it is empty.
@@ -96,9 +97,9 @@ class Worker:
             for claim in answer.claims:
                 self._start(claim)
         self._suspects = alone
+        self._may_be_ready = may_be_ready
         if alone and not self._is_busy:
             await self._claim_suspect()
-        return left > 0
 
     async def _claim_suspect(self) -> None:
         """Take one job that must run alone, for it may kill the worker."""
@@ -121,9 +122,6 @@ class Worker:
             kind: 0 if is_reserved else min(slots - self._used[kind], MAX_CLAIM)
             for kind, slots in self._slots.items()
         }
-
-    def _has_free_slots(self) -> bool:
-        return any(self._free_slots().values())
 
     def _start(self, claim: Claim) -> None:
         self._used[claim.job.kind] += 1
@@ -157,8 +155,8 @@ class Worker:
             self._runs.pop(run.claim, None)
             if run.claim is self._suspect:
                 self._suspect = None
-            # A claim that found free slots of all kinds and left nothing needs no other after it.
-            if self._is_more_ready or self._was_full:
+            # A claim that found a free slot and left nothing needs no other after it.
+            if job.kind in self._may_be_ready:
                 self._wake.set()
 
     async def _renew_forever(self) -> None:

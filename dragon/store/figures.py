@@ -96,19 +96,14 @@ async def announce_worker(store: Store, name: str, about: Mapping[str, object]) 
 async def read_workers(store: Store) -> dict[str, object]:
     """What each worker that is alive has announced of itself, by name."""
     base = store.keys.base(0)
-    names: set[str] = set()
     async with translated_errors():
-        for kind in KINDS:
-            consumers: Any = await store.client.zrange(f"{base}consumers:{kind}", 0, -1)
-            names.update(name.decode() for name in consumers)
+        consumers: Any = await store.client.zrange(base + "consumers", 0, -1)
+        names = sorted({member.decode().partition(" ")[2] for member in consumers})
         if not names:
             return {}
-        ordered = sorted(names)
-        values = await store.client.mget([f"{base}worker:{name}" for name in ordered])
+        values = await store.client.mget([f"{base}worker:{name}" for name in names])
     return {
-        name: msgspec.json.decode(value)
-        for name, value in zip(ordered, values, strict=True)
-        if value
+        name: msgspec.json.decode(value) for name, value in zip(names, values, strict=True) if value
     }
 
 
@@ -136,17 +131,19 @@ async def _read_queue(store: Store, shard: int, kind: Kind) -> QueueFigures:
     async with translated_errors(), store.client.pipeline(transaction=False) as pipeline:
         pipeline.zcard(f"{base}ready:{kind}")
         pipeline.zrange(f"{base}ready:{kind}", 0, 0)
-        pipeline.zrange(f"{base}consumers:{kind}", -1, -1, withscores=True)
-        depth, first, newest = await pipeline.execute()
+        pipeline.zrange(base + "consumers", 0, -1, withscores=True)
+        depth, first, consumers = await pipeline.execute()
     [foremost] = await store.read([first[0].decode()]) if first else [None]
     age_seconds = 0.0
     if foremost:
         age_seconds = store.clock.age(decode_status(foremost.update.line).events.queued)
+    # The newest comes last.
+    asked = [score for member, score in consumers if member.startswith(f"{kind} ".encode())]
     return QueueFigures(
         kind=kind,
         depth=depth,
         age_seconds=age_seconds,
-        idle_seconds=store.clock.now() - newest[0][1] / 1000 if newest else None,
+        idle_seconds=store.clock.now() - asked[-1] / 1000 if asked else None,
     )
 
 

@@ -65,10 +65,11 @@ class Submission(Struct, frozen=True, kw_only=True):
 
 
 class Claims(Struct, frozen=True, kw_only=True):
-    """What a worker got; how many jobs are left ready, and how many wait to run alone."""
+    """What a worker got; the kinds that it had free slots for and that have more jobs ready; and
+    how many jobs wait to run alone."""
 
     claims: list[Claim]
-    left: int
+    left: frozenset[Kind]
     alone: int
 
 
@@ -142,7 +143,7 @@ class Store:
                 Claim(job=decode_job(blob), token=token, attempt=attempt, started=start.decode())
                 for blob, token, attempt, start in claims
             ],
-            left=left,
+            left=frozenset(kind for kind, count in zip(free_slots, left, strict=True) if count),
             alone=alone,
         )
 

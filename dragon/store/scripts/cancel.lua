@@ -12,7 +12,7 @@ for index = 3, #ARGV do
   local is_open = is[1] == 'queued' or is[1] == 'executing'
   if is_open then
     local started = is[1] == 'executing' and '","started":"' .. is[3] or ''
-    complete(key, 'error', '{"status":"error","key":"' .. key .. '","error":"cancelled",'
+    complete(key, read(key), 'error', '{"status":"error","key":"' .. key .. '","error":"cancelled",'
       .. '"events":{"queued":"' .. is[2] .. started .. '","completed":"' .. ARGV[2] .. '"}}', '[]')
     if is[1] == 'executing' then redis.call('PUBLISH', channels .. 'cancelled', key) end
   end

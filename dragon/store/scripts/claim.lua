@@ -5,12 +5,11 @@
 -- ARGV[4]  lease, ms
 -- ARGV[5]  'ready', or 'alone' for jobs that only a worker without others may take
 -- ARGV[6]… pairs: kind, free slots of that kind (0 just says that the worker is alive)
--- Returns  {now in µs, jobs left ready of kinds that had free slots, jobs that wait to run alone,
---          {job blob, token, attempt, start}…}
+-- Returns  {now in µs, {jobs left ready of each kind, 0 where no slot was free},
+--          jobs that wait to run alone, {job blob, token, attempt, start}…}
 -- Tells    whoever waits for a claimed job: executing
 
-local now = now_ms()
-local claimed, left, alone, newest = {}, 0, 0, 0
+local claimed, left, alone, newest = {}, {}, 0, 0
 
 local function is_full(account, limit)
   if limit == '0' then return false end
@@ -26,26 +25,36 @@ local function run(key, tag, is)
     .. '","started":"' .. started .. '"}}'
   redis.call('HSET', base .. 'job:' .. key, 'version', version, 'token', token,
     'attempt', attempt, 'state', 'executing', 'line', line, 'tag', tag, 'started', started)
-  redis.call('ZADD', base .. 'leases', now + ARGV[4], key)
+  put('leases', now + ARGV[4], key)
   count('running', account, 1)
   count('queued', account, -1)
   tell(key, version, 'executing', line)
   return {is[1], token, attempt, started}
 end
 
-local function claim_one(kind)
-  local popped = redis.call('ZPOPMIN', base .. ARGV[5] .. ':' .. kind)
-  local key, tag = popped[1], popped[2]
-  if not key then return false end
+local function claim_one(kind, key, tag)
   local is = redis.call('HMGET', base .. 'job:' .. key, 'job', 'account', 'limit', 'queued',
     'version', 'token', 'attempt')
   if is_full(is[2], is[3]) then
     redis.call('ZADD', base .. 'parked:' .. kind .. ':' .. is[2], tag, key)
     count('parked', is[2], 1)
-    return true
+    return
   end
   claimed[#claimed + 1] = run(key, tag, is)
   newest = math.max(newest, tonumber(tag))
+end
+
+-- Whether jobs may be left: parking passes over those of accounts that are full, bounded, so that
+-- no call takes long.
+local function claim_some(kind, free)
+  local wanted, tries = #claimed + free, 1000
+  while #claimed < wanted and tries > 0 do
+    local asked = math.min(wanted - #claimed, tries)
+    local popped = redis.call('ZPOPMIN', base .. ARGV[5] .. ':' .. kind, asked)
+    for index = 1, #popped, 2 do claim_one(kind, popped[index], popped[index + 1]) end
+    if #popped < 2 * asked then return false end
+    tries = tries - asked
+  end
   return true
 end
 
@@ -58,17 +67,18 @@ local function move_time(kind)
   end
 end
 
+local askers = {}
 for index = 6, #ARGV, 2 do
   local kind, free = ARGV[index], tonumber(ARGV[index + 1])
-  local before, wanted = #claimed, #claimed + free
-  newest = 0
-  -- Parking passes over jobs of accounts that are full: bounded, so that no call takes long.
-  local tries = 1000
-  while #claimed < wanted and tries > 0 and claim_one(kind) do tries = tries - 1 end
-  if #claimed > before then move_time(kind) end
-  if free > 0 then left = left + redis.call('ZCARD', base .. 'ready:' .. kind) end
-  alone = alone + redis.call('ZCARD', base .. 'alone:' .. kind)
-  redis.call('ZADD', base .. 'consumers:' .. kind, now, ARGV[2])
+  newest = -1
+  local is_more = free > 0 and claim_some(kind, free)
+  left[#left + 1] = is_more and redis.call('ZCARD', base .. 'ready:' .. kind) or 0
+  if newest >= 0 then move_time(kind) end
+  put('consumers', now, kind .. ' ' .. ARGV[2])
+  askers[#askers + 1] = base .. 'alone:' .. kind
+end
+if redis.call('EXISTS', unpack(askers)) > 0 then
+  for _, name in ipairs(askers) do alone = alone + redis.call('ZCARD', name) end
 end
 deliver()
-return {now_us(), left, alone, unpack(claimed)}
+return {now_us, left, alone, unpack(claimed)}

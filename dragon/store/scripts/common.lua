@@ -19,19 +19,15 @@
 --   ended                  hash   jobs ended, by "<task> <state>"
 --   durations              hash   what runs took: "<phase> <bucket>" and "<phase> microseconds"
 --   worker:<name>          string what a worker tells of itself, as JSON
---   consumers:<kind>       zset   workers, by the time (ms) they last asked for work
+--   consumers              zset   "<kind> <worker>", by the time (ms) it last asked for work
 
 local base, channels = KEYS[1], ARGV[1]
 local KINDS = {'fast', 'heavy', 'flow', 'record'}
 
-local function now_us()
-  local time = redis.call('TIME')
-  return time[1] * 1000000 + time[2]
-end
-
-local function now_ms()
-  return math.floor(now_us() / 1000)
-end
+-- It stands still while a script runs.
+local time = redis.call('TIME')
+local now_us = time[1] * 1000000 + time[2]
+local now = math.floor(now_us / 1000)
 
 -- Messages go out once per channel at the end of a script, a line for each job.
 local outbox, order, woken = {}, {}, {}
@@ -50,8 +46,8 @@ local function wake(kind)
   woken[kind] = true
 end
 
--- Counters change once at the end of a script, however many jobs it moves.
-local counts = {}
+-- Counters are read once and change once, at the end of a script, however many jobs it moves.
+local counts, known = {}, {}
 
 local function count(name, field, by)
   counts[name] = counts[name] or {}
@@ -59,8 +55,32 @@ local function count(name, field, by)
 end
 
 local function counted(name, field)
-  local pending = counts[name] and counts[name][field] or 0
-  return (tonumber(redis.call('HGET', base .. name, field)) or 0) + pending
+  known[name] = known[name] or {}
+  if not known[name][field] then
+    known[name][field] = tonumber(redis.call('HGET', base .. name, field)) or 0
+  end
+  return known[name][field] + (counts[name] and counts[name][field] or 0)
+end
+
+-- So do sorted sets that no script reads after it has changed them: scores by member.
+local scores, gone = {}, {}
+
+local function put(name, score, member)
+  scores[name] = scores[name] or {}
+  table.insert(scores[name], score)
+  table.insert(scores[name], member)
+end
+
+local function drop(name, member)
+  gone[name] = gone[name] or {}
+  table.insert(gone[name], member)
+end
+
+-- A call takes no more arguments than Lua's stack holds.
+local function in_parts(command, name, values)
+  for first = 1, #values, 1000 do
+    redis.call(command, base .. name, unpack(values, first, math.min(first + 999, #values)))
+  end
 end
 
 local function deliver()
@@ -69,6 +89,8 @@ local function deliver()
       if by ~= 0 then redis.call('HINCRBY', base .. name, field, by) end
     end
   end
+  for name, values in pairs(scores) do in_parts('ZADD', name, values) end
+  for name, members in pairs(gone) do in_parts('ZREM', name, members) end
   for _, channel in ipairs(order) do
     redis.call('PUBLISH', channels .. 'status:' .. channel, table.concat(outbox[channel], '\n'))
   end
@@ -99,7 +121,7 @@ end
 
 -- One of the account's jobs ended or was handed back.
 local function leave_running(key, account)
-  redis.call('ZREM', base .. 'leases', key)
+  drop('leases', key)
   count('running', account, -1)
   unpark(account)
 end
@@ -117,32 +139,37 @@ local function leave_queue(key, kind, account)
 end
 
 -- The run of `token` still holds the job: the guard of every write a worker makes.
+local function is_held_by(token, is)
+  return is[1] == tostring(token) and is[2] == 'executing'
+end
+
 local function holds(key, token)
-  local held = redis.call('HMGET', base .. 'job:' .. key, 'token', 'state')
-  return held[1] == tostring(token) and held[2] == 'executing'
+  return is_held_by(token, redis.call('HMGET', base .. 'job:' .. key, 'token', 'state'))
 end
 
 local function expire(key, retention_ms)
-  local expires = now_ms() + retention_ms
-  redis.call('ZADD', base .. 'expiry', expires, key)
-  return expires
+  put('expiry', now + retention_ms, key)
+  return now + retention_ms
+end
+
+-- What `complete` needs to know of a job.
+local function read(key)
+  return redis.call('HMGET', base .. 'job:' .. key, 'token', 'state', 'account', 'kind', 'task',
+    'version', 'retention', 'reuse', 'reuse_ms')
 end
 
 -- Moves a job that waits or runs to its final state and tells whoever waits for it.
-local function complete(key, state, line, files)
-  local job = base .. 'job:' .. key
-  local is = redis.call('HMGET', job, 'account', 'task', 'retention', 'reuse', 'reuse_ms',
-    'kind', 'state', 'version')
-  local version = is[8] + 1
-  redis.call('HSET', job, 'version', version, 'state', state, 'line', line, 'files', files,
-    'expires', expire(key, tonumber(is[3])))
-  if is[7] == 'executing' then leave_running(key, is[1]) else leave_queue(key, is[6], is[1]) end
-  count('ended', is[2] .. ' ' .. state, 1)
-  if is[4] then
-    if state == 'success' and tonumber(is[5]) > 0 then
-      redis.call('PEXPIRE', is[4], is[5])
+local function complete(key, is, state, line, files)
+  local account, kind, task, version = is[3], is[4], is[5], is[6] + 1
+  redis.call('HSET', base .. 'job:' .. key, 'version', version, 'state', state, 'line', line,
+    'files', files, 'expires', expire(key, is[7]))
+  if is[2] == 'executing' then leave_running(key, account) else leave_queue(key, kind, account) end
+  count('ended', task .. ' ' .. state, 1)
+  if is[8] then
+    if state == 'success' and tonumber(is[9]) > 0 then
+      redis.call('PEXPIRE', is[8], is[9])
     else
-      redis.call('DEL', is[4])
+      redis.call('DEL', is[8])
     end
   end
   tell(key, version, state, line)

@@ -6,10 +6,9 @@
 
 local answers = {}
 for index = 2, #ARGV, 5 do
-  local is_held = holds(ARGV[index], ARGV[index + 1])
-  if is_held then
-    complete(ARGV[index], ARGV[index + 2], ARGV[index + 3], ARGV[index + 4])
-  end
+  local key, is = ARGV[index], read(ARGV[index])
+  local is_held = is_held_by(ARGV[index + 1], is)
+  if is_held then complete(key, is, ARGV[index + 2], ARGV[index + 3], ARGV[index + 4]) end
   answers[#answers + 1] = is_held and 1 or 0
 end
 deliver()

@@ -7,7 +7,6 @@
 -- Tells    whoever waits for a job whose lease ran out; workers
 
 local promoted, requeued, failed = {}, {}, {}
-local now = now_ms()
 
 local function due(set)
   return redis.call('ZRANGEBYSCORE', base .. set, '-inf', now, 'LIMIT', 0, ARGV[3])
@@ -25,7 +24,7 @@ for _, key in ipairs(due('leases')) do
     'attempt', 'attempts', 'queued', 'started')
   local events = '"key":"' .. key .. '","events":{"queued":"' .. is[3] .. '"'
   if tonumber(is[1]) >= tonumber(is[2]) then
-    complete(key, 'error', '{"status":"error",' .. events .. ',"started":"' .. is[4]
+    complete(key, read(key), 'error', '{"status":"error",' .. events .. ',"started":"' .. is[4]
       .. '","completed":"' .. ARGV[2] .. '"},"error":"the worker was lost while it ran the task, '
       .. is[1] .. ' times"}', '[]')
     failed[#failed + 1] = key
@@ -41,8 +40,6 @@ for _, key in ipairs(due('leases')) do
     requeued[#requeued + 1] = key
   end
 end
-for _, kind in ipairs(KINDS) do
-  redis.call('ZREMRANGEBYSCORE', base .. 'consumers:' .. kind, '-inf', now - 3600000)
-end
+redis.call('ZREMRANGEBYSCORE', base .. 'consumers', '-inf', now - 3600000)
 deliver()
 return {promoted, requeued, failed}

@@ -13,7 +13,7 @@ if not holds(key, ARGV[3]) then return 0 end
 if ARGV[6] == '0' then redis.call('HINCRBY', base .. 'job:' .. key, 'attempt', -1) end
 local kind, tag = hand_back(key, ARGV[4])
 if pause > 0 then
-  redis.call('ZADD', base .. 'delayed', now_ms() + pause, key)
+  redis.call('ZADD', base .. 'delayed', now + pause, key)
 else
   enqueue(key, kind, tag)
 end

@@ -13,7 +13,6 @@
 
 local function over_rate(account, per_minute, count)
   if per_minute == 0 then return nil end
-  local now = now_ms()
   local free = math.max(tonumber(redis.call('HGET', base .. 'rate', account)) or 0, now)
   local after = free + count * 60000 / per_minute
   if after > now + 60000 then return math.ceil(after - now - 60000) end
@@ -44,11 +43,14 @@ local function write_finishes()
   end
 end
 
+local function exists(key)
+  return redis.call('EXISTS', base .. 'job:' .. key) == 1
+end
+
 local function add(job, account, reuse)
   local key, state, line, blob, kind, task, queued, cost, limit, attempts, retention, reuse_ms =
     unpack(job)
   local name = base .. 'job:' .. key
-  if redis.call('EXISTS', name) == 1 then return end
   redis.call('HSET', name, 'job', blob, 'account', account, 'kind', kind, 'task', task,
     'queued', queued, 'state', state, 'version', 1, 'line', line, 'limit', limit,
     'attempts', attempts, 'attempt', 0, 'token', 0, 'retention', retention)
@@ -62,7 +64,7 @@ local function add(job, account, reuse)
     redis.call('SET', base .. 'reuse:' .. reuse, key)
   end
   count('queued', account, 1)
-  redis.call('ZADD', base .. 'ready:' .. kind, next_tag(kind, account, cost), key)
+  put('ready:' .. kind, next_tag(kind, account, cost), key)
   wake(kind)
 end
 
@@ -108,7 +110,9 @@ local function accept(request)
   end
   local wait = over_rate(account, per_minute, #jobs)
   if wait then return {'per_minute', wait} end
-  for _, job in ipairs(jobs) do add(job, account, reuse) end
+  for _, job in ipairs(jobs) do
+    if not exists(job[1]) then add(job, account, reuse) end
+  end
   if idempotency ~= '' then remember(name, body, seconds, jobs) end
   return {'accepted'}
 end
