@@ -18,7 +18,7 @@ help:  ## list these targets
 	$(PIP_INSTALL) --editable '.[test]'
 	@touch $@
 
-run: .venv/run.stamp  ## set up .venv, then serve on http://127.0.0.1:8080 (ARGS="--port 0" for more)
+run: .venv/run.stamp  ## set up .venv, then serve on http://127.0.0.1:8080 (ARGS="--servers 2" for more)
 	@exec $(BIN)/dragon run $(ARGS)
 
 test: .venv/test.stamp  ## run the whole test suite (ARGS="-k thumb" for a part of it)

@@ -19,6 +19,8 @@ from dragon.settings import Settings, load_settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+MAX_PROCESSES = 64
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="dragon")
@@ -69,6 +71,12 @@ def _address_options(function: F) -> F:
     return function
 
 
+def _count_option(name: str, words: str) -> Callable[[F], F]:
+    return click.option(
+        name, type=click.IntRange(1, MAX_PROCESSES), default=1, show_default=True, help=words
+    )
+
+
 def _server_options(function: F) -> F:
     words = "The server, also DRAGON_URL; the one that runs here if not given."
     url = click.option("--url", envvar="DRAGON_URL", metavar="URL", help=words)
@@ -80,12 +88,17 @@ def _server_options(function: F) -> F:
 @cli.command()
 @_address_options
 @_settings_options
-def run(host: str, port: int, config: str | None, data: str | None) -> None:
-    """Run everything on this machine: Valkey, server and worker."""
-    from dragon.supervisor import supervise
+@_count_option("--servers", "How many server processes share the address.")
+@_count_option("--workers", "How many worker processes.")
+def run(
+    host: str, port: int, config: str | None, data: str | None, servers: int, workers: int
+) -> None:
+    """Run everything on this machine: Valkey, servers and workers."""
+    from dragon.supervisor import Wanted, supervise
 
     settings = _load(config, data=data)
-    asyncio.run(supervise(settings, config, host, port, click.echo))
+    wanted = Wanted(host=host, port=port, servers=servers, workers=workers)
+    asyncio.run(supervise(settings, config, wanted, click.echo))
 
 
 @cli.command()

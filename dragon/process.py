@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import os
+import socket
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
@@ -23,7 +24,8 @@ REFUSED = InvalidSettings.exit_code
 class Process:
     """A child process that is started again when it dies, later and later if it keeps dying.
 
-    One that ends with REFUSED said why itself: starting it again would be in vain.
+    One that ends with REFUSED said why itself: starting it again would be in vain. `listener` is
+    passed on, and closed when the process is stopped: whoever still connects is told so at once.
     """
 
     def __init__(
@@ -31,7 +33,8 @@ class Process:
         name: str,
         command: Sequence[str],
         environment: dict[str, str],
-        *pass_fds: int,
+        *,
+        listener: socket.socket | None = None,
         on_refused: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
@@ -39,7 +42,7 @@ class Process:
         self._on_refused = on_refused
         self._command = command
         self._environment = environment
-        self._pass_fds = pass_fds
+        self._listener = listener
         self._child: asyncio.subprocess.Process | None = None
         self._background = Background()
 
@@ -59,23 +62,27 @@ class Process:
     async def stop(self, seconds: float = STOP_SECONDS) -> None:
         """SIGTERM, and SIGKILL to what has not ended in time."""
         await self._background.__aexit__(None, None, None)
-        if self._child is None or self._child.returncode is not None:
-            return
-        self._child.terminate()
+        if self._child and self._child.returncode is None:
+            await self._end(self._child, seconds)
+        if self._listener:
+            self._listener.close()
+
+    async def _end(self, child: asyncio.subprocess.Process, seconds: float) -> None:
+        child.terminate()
         try:
             async with asyncio.timeout(seconds):
-                await self._child.wait()
+                await child.wait()
         except TimeoutError:
             log.warning("process_killed", process=self.name)
-            self._child.kill()
-            await self._child.wait()
+            child.kill()
+            await child.wait()
 
     async def _start(self) -> None:
         # A session of its own, so that Ctrl-C on the terminal reaches the supervisor alone.
         self._child = await asyncio.create_subprocess_exec(
             *self._command,
             env=self._environment,
-            pass_fds=self._pass_fds,
+            pass_fds=[self._listener.fileno()] if self._listener else [],
             start_new_session=True,
             preexec_fn=functools.partial(die_with_parent, os.getpid()),
         )

@@ -7,15 +7,16 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from dragon.demo import Demo, keep_demo
 from dragon.errors import DragonError, InvalidSettings
-from dragon.listening import listen, local_url
+from dragon.listening import listen_together, local_url
 from dragon.process import Process
 from dragon.running import Running, told_as_running
 from dragon.settings import Settings
@@ -24,8 +25,17 @@ from dragon.store.embedded import EmbeddedValkey
 START_SECONDS = 60.0
 
 
+class Wanted(Struct, frozen=True, kw_only=True):
+    """What to run, and on which address; port 0 is any that is free."""
+
+    host: str
+    port: int
+    servers: int = 1
+    workers: int = 1
+
+
 async def supervise(
-    settings: Settings, config: str | None, host: str, port: int, tell: Callable[[str], None]
+    settings: Settings, config: str | None, wanted: Wanted, tell: Callable[[str], None]
 ) -> None:
     """Run everything until SIGINT or SIGTERM; `tell` gets what a person should read.
 
@@ -35,21 +45,14 @@ async def supervise(
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    lock = _lock(data)
-    listener = listen(host, port)
-    url = local_url(listener)
-    demo = None if settings.accounts else keep_demo(data)
     async with AsyncExitStack() as stack:
-        stack.callback(os.close, lock)
-        stack.callback(listener.close)
-        redis = settings.redis
-        if not redis:
-            valkey = EmbeddedValkey(data)
-            stack.callback(valkey.close)
-            redis = valkey.url
-            await stack.enter_async_context(Process("valkey", valkey.command(), dict(os.environ)))
+        stack.callback(os.close, _lock(data))
+        listeners = stack.enter_context(listen_together(wanted.host, wanted.port, wanted.servers))
+        url = local_url(listeners[0])
+        demo = None if settings.accounts else keep_demo(data)
+        redis = settings.redis or await _start_valkey(stack, data)
         environment = _environment(settings, config, redis, demo, url)
-        parts = _parts(environment, listener, stopped.set)
+        parts = _parts(environment, listeners, wanted.workers, stopped.set)
         for part in parts:
             await stack.enter_async_context(part)
         await _until(stopped, _wait_until_ready(url))
@@ -58,7 +61,7 @@ async def supervise(
             stack.enter_context(told_as_running(data, running))
             tell(_banner(url, demo))
         await stopped.wait()
-        # Both drain at once: streams of the server end as the worker ends their jobs.
+        # All drain at once: streams of the servers end as the workers end their jobs.
         await asyncio.gather(*(part.stop(_stop_seconds(settings)) for part in parts))
     if any(part.is_refused for part in parts):
         raise InvalidSettings("it was not started, for the reason above")
@@ -78,19 +81,35 @@ def _lock(data: Path) -> int:
     return lock
 
 
+async def _start_valkey(stack: AsyncExitStack, data: Path) -> str:
+    valkey = EmbeddedValkey(data)
+    stack.callback(valkey.close)
+    await stack.enter_async_context(Process("valkey", valkey.command(), dict(os.environ)))
+    return valkey.url
+
+
 def _parts(
-    environment: dict[str, str], listener: socket.socket, on_refused: Callable[[], None]
+    environment: dict[str, str],
+    listeners: Sequence[socket.socket],
+    workers: int,
+    on_refused: Callable[[], None],
 ) -> list[Process]:
     dragon = [sys.executable, "-m", "dragon"]
     return [
-        Process(
-            "server",
-            [*dragon, "serve", "--fd", str(listener.fileno())],
-            environment,
-            listener.fileno(),
-            on_refused=on_refused,
+        *(
+            Process(
+                f"server-{number}",
+                [*dragon, "serve", "--fd", str(listener.fileno())],
+                environment,
+                listener=listener,
+                on_refused=on_refused,
+            )
+            for number, listener in enumerate(listeners, 1)
         ),
-        Process("worker", [*dragon, "worker"], environment, on_refused=on_refused),
+        *(
+            Process(f"worker-{number}", [*dragon, "worker"], environment, on_refused=on_refused)
+            for number in range(1, workers + 1)
+        ),
     ]
 
 

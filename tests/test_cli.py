@@ -22,6 +22,12 @@ def test_help_names_every_command() -> None:
         assert dragon_command(command, "--help").returncode == 0
 
 
+def test_help_of_run_tells_how_many_processes_there_are() -> None:
+    words = " ".join(dragon_command("run", "--help").stdout.split())
+    for option in ("--servers", "--workers"):
+        assert re.search(rf"{option} [^.]*\. \[default: 1; 1<=x<=64\]", words), words
+
+
 def test_create_prints_the_first_status_and_does_not_wait(demo: Dragon) -> None:
     ended = dragon_command("create", "hello", "name=John", *here(demo))
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -110,6 +116,8 @@ def test_what_the_server_refuses_is_told_in_its_words(
         (["create", "hello", "--url", "localhost:8080"], "'localhost:8080' is not a URL such as"),
         (["create", "hello", "--url", "http://x:abc"], "'http://x:abc' is not a URL such as"),
         (["run", "--port", "70000"], "70000 is not in the range"),
+        (["run", "--servers", "0"], "0 is not in the range 1<=x<=64"),
+        (["run", "--workers", "65"], "65 is not in the range 1<=x<=64"),
         (["run", "--config", "/missing.toml"], "cannot read /missing.toml"),
         (["run", "--data", "/dev/null"], "cannot use the data directory /dev/null"),
         (["serve"], "which Valkey? give --redis URL"),

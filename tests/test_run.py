@@ -56,9 +56,20 @@ def test_a_data_directory_serves_one_dragon_at_a_time(demo: Dragon) -> None:
     assert dragon_command("create", "hello", "name=John", "--wait", *here(demo)).returncode == 0
 
 
-def test_a_taken_port_is_told_in_one_line(demo: Dragon, tmp_path: Path) -> None:
+@pytest.mark.parametrize("servers", ["1", "2"])
+def test_a_taken_port_is_told_in_one_line(demo: Dragon, tmp_path: Path, servers: str) -> None:
     port = str(urlsplit(demo.url).port)
-    ended = dragon_command("run", "--port", port, "--data", str(tmp_path))
+    check_is_taken(port, tmp_path, servers)
+
+
+@pytest.mark.parametrize("servers", ["1", "2"])
+def test_a_port_that_servers_share_is_taken_for_any_other(tmp_path: Path, servers: str) -> None:
+    with Dragon(tmp_path / "here", "--servers", "2", config=None) as dragon:
+        check_is_taken(str(urlsplit(dragon.url).port), tmp_path / "there", servers)
+
+
+def check_is_taken(port: str, data: Path, servers: str) -> None:
+    ended = dragon_command("run", "--port", port, "--data", str(data), "--servers", servers)
     assert (ended.returncode, ended.stdout) == (2, "")
     words = f"dragon: cannot listen on 127.0.0.1 port {port}: Address already in use\n"
     assert ended.stderr == words
@@ -111,8 +122,9 @@ def has_ipv6() -> bool:
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
-def test_it_listens_on_ipv6_as_well(tmp_path: Path) -> None:
-    with Dragon(tmp_path, "--host", "::1", config=None) as dragon:
+@pytest.mark.parametrize("servers", ["1", "2"])
+def test_it_listens_on_ipv6_as_well(tmp_path: Path, servers: str) -> None:
+    with Dragon(tmp_path, "--host", "::1", "--servers", servers, config=None) as dragon:
         assert dragon.url.startswith("http://[::1]:")
         ended = dragon_command(
             "create", "image.thumb", f"url={dragon.url}/static/sample.jpg", "width=20", "--wait",
