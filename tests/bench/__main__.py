@@ -13,12 +13,14 @@ from tests.bench.hello import measure_hello, measure_many
 from tests.bench.idle import measure_idle
 from tests.bench.plan import Plan
 from tests.bench.report import Part, print_head, print_part
+from tests.bench.scaling import measure_scaling
 from tests.bench.streams import measure_streams
 from tests.bench.thumbs import measure_reuse, measure_thumbs
 
 PARTS: dict[str, Callable[[Plan], Awaitable[list[Part]]]] = {
     "hello": measure_hello,
     "many": measure_many,
+    "scaling": measure_scaling,
     "thumbs": measure_thumbs,
     "reuse": measure_reuse,
     "streams": measure_streams,

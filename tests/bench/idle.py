@@ -3,9 +3,8 @@
 import asyncio
 import time
 
-import psutil
-
 from tests.bench.plan import Plan
+from tests.bench.processes import cpu_seconds, process_name
 from tests.bench.report import Part
 
 
@@ -15,14 +14,14 @@ async def measure_idle(plan: Plan) -> list[Part]:
     with plan.dragon("idle") as dragon:
         ready_seconds = time.perf_counter() - began
         family = dragon.family()
-        before = [_cpu_seconds(process) for process in family]
+        before = [cpu_seconds(process) for process in family]
         await asyncio.sleep(plan.idle_seconds)
         shares = [
-            (_cpu_seconds(process) - cpu) / plan.idle_seconds
+            (cpu_seconds(process) - cpu) / plan.idle_seconds
             for process, cpu in zip(family, before, strict=True)
         ]
         sizes = [process.memory_info().rss / 2**20 for process in family]
-        names = [_name(process) for process in family]
+        names = [process_name(process) for process in family]
     rows = [
         (name, f"{size:.1f}", f"{share:.1%}")
         for name, size, share in zip(names, sizes, shares, strict=True)
@@ -35,15 +34,3 @@ async def measure_idle(plan: Plan) -> list[Part]:
             notes=("RSS counts pages that processes share once for each of them",),
         )
     ]
-
-
-def _cpu_seconds(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
-
-
-def _name(process: psutil.Process) -> str:
-    command = process.cmdline()
-    if "dragon" in command:
-        return f"dragon {command[command.index('dragon') + 1]}"
-    return "valkey" if "valkey-server" in command[0] else "decoder"

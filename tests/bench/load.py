@@ -24,8 +24,12 @@ class Target(Struct, frozen=True, kw_only=True):
 
 
 class Load(Struct, frozen=True, kw_only=True):
-    """What one load gave; `generator_cpu` is this process's share of one core meanwhile."""
+    """What one load gave; `generator_cpu` is this process's share of one core meanwhile.
 
+    `answers` are all, those before and after the time that is measured too.
+    """
+
+    answers: int
     per_second: float
     p50_ms: float
     p99_ms: float
@@ -73,9 +77,11 @@ class _Meter:
         self._seconds = seconds
         self._begins = time.perf_counter() + warm_seconds
         self.ends = self._begins + seconds
+        self._answers = 0
         self._latencies: list[float] = []
 
     def note(self, began: float, ended: float) -> None:
+        self._answers += 1
         if self._begins <= ended < self.ends:
             self._latencies.append(ended - began)
 
@@ -84,6 +90,7 @@ class _Meter:
             raise UnexpectedAnswer(f"fewer than two answers in {self._seconds:g} seconds")
         percentiles = statistics.quantiles(self._latencies, n=100, method="inclusive")
         return Load(
+            answers=self._answers,
             per_second=len(self._latencies) / self._seconds,
             p50_ms=percentiles[49] * 1000,
             p99_ms=percentiles[98] * 1000,

@@ -52,7 +52,7 @@ class Plan(Struct, frozen=True, kw_only=True):
             idle_seconds=1.0,
         )
 
-    def dragon(self, name: str) -> MeasuredDragon:
+    def dragon(self, name: str, *arguments: str) -> MeasuredDragon:
         """A Dragon of its own for one part, with an account that has no limits."""
         config = CONFIG.format(log_level=self.log_level)
-        return MeasuredDragon(self.directory / name, config=config)
+        return MeasuredDragon(self.directory / name, *arguments, config=config)
