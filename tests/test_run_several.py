@@ -161,5 +161,8 @@ def is_refused(dragon: Dragon) -> bool:
     try:
         with socket.create_connection((address.hostname, address.port or 0)):
             return False
+    except ConnectionResetError:
+        # It came in the very moment in which the socket was closed.
+        return False
     except ConnectionRefusedError:
         return True
