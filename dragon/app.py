@@ -11,6 +11,7 @@ from aiohttp import web
 
 from dragon.background import Background
 from dragon.engine.announcer import Announcer
+from dragon.engine.durability_log import DurabilityLog
 from dragon.engine.engine import Engine
 from dragon.engine.fetching import Fetcher
 from dragon.engine.isolation.pool import Decoders, DecoderSettings
@@ -60,6 +61,7 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
         )
         background = await stack.enter_async_context(Background())
         background.start(connections.run(), "connections")
+        background.start(DurabilityLog(store).run(), "durability")
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         stack.callback((await connections.listen(runner, listener)).close)

@@ -12,7 +12,8 @@ import pytest_asyncio
 
 from dragon.errors import Unavailable
 from dragon.settings import Settings
-from dragon.store.figures import announce_worker, check_durability, read_figures, read_workers
+from dragon.store.durability import Durability, check_durability
+from dragon.store.figures import announce_worker, read_figures, read_workers
 from dragon.store.store import Store
 from tests.conftest import Api
 from tests.contract import (  # noqa: F401 - they run here, with this module's client
@@ -113,11 +114,11 @@ async def test_keys_that_moved_to_another_node_are_found_there(
 
 
 async def test_each_node_must_keep_what_it_was_told(store: Store, valkeys: ThreeNodes) -> None:
-    assert await check_durability(store) == []
+    assert await check_durability(store) == Durability(problems=(), warnings=())
     careless = valkeys.nodes[1]
     careless.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     try:
-        [problem] = await check_durability(store)
+        [problem] = (await check_durability(store)).problems
     finally:
         careless.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
     words = f"Valkey at {careless.place} may evict jobs: set maxmemory-policy noeviction"

@@ -10,8 +10,11 @@ import pytest
 import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
+from structlog.testing import capture_logs
 
+from dragon.engine.durability_log import DurabilityLog
 from dragon.faces.operations import versions_of
+from dragon.settings import Settings
 from dragon.store.figures import read_figures
 from dragon.store.store import Store
 from tests.conftest import Api
@@ -115,6 +118,17 @@ async def test_a_valkey_that_may_forget_jobs_is_told(
         server(tmp_path / "d", redis) as part,
     ):
         assert words in await problems(session, part.url())
+
+
+async def test_what_makes_valkey_unsafe_is_logged_once_until_it_changes(tmp_path: Path) -> None:
+    with valkey_server(tmp_path / "v", "--appendfsync", "no") as redis, capture_logs() as logs:
+        async with Store(Settings(redis=redis)) as store:
+            durability_log = DurabilityLog(store)
+            for value in ("no", "no", "everysec", "everysec", "no"):
+                await store.client.config_set("appendfsync", value)
+                await durability_log.run_once()
+    events = [log["event"] for log in logs]
+    assert events == ["valkey_is_unsafe", "valkey_is_safe", "valkey_is_unsafe"]
 
 
 async def test_a_valkey_that_is_gone_is_told(

@@ -20,7 +20,8 @@ from dragon.engine.engine import Engine
 from dragon.errors import Unavailable
 from dragon.http.drain import Drain
 from dragon.http.errors import json_response
-from dragon.store.figures import BUCKETS, Figures, check_durability, read_figures, read_workers
+from dragon.store.durability import check_durability
+from dragon.store.figures import BUCKETS, Figures, read_figures, read_workers
 from dragon.store.store import Store
 
 MAX_IDLE_SECONDS = 15.0
@@ -50,11 +51,14 @@ class Operations:
 
     async def ready(self, _: web.Request) -> web.Response:
         problems: list[str] = []
+        warnings: tuple[str, ...] = ()
         workers: dict[str, object] = {}
         if self._drain.is_on:
             problems.append("this server is draining")
         try:
-            problems += await check_durability(self._store)
+            durability = await check_durability(self._store)
+            problems += durability.problems
+            warnings = durability.warnings
             problems += self._idle_kinds(await read_figures(self._store))
             workers = await read_workers(self._store)
         except Unavailable as error:
@@ -65,6 +69,7 @@ class Operations:
             {
                 "status": "error" if problems else "ok",
                 "problems": problems,
+                "warnings": warnings,
                 "workers": workers,
                 "versions": self._versions,
             },

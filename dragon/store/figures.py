@@ -1,4 +1,4 @@
-"""What operators ask of the store: depths, counts, durations, and whether it may be trusted."""
+"""What operators ask of the store: depths, counts, durations and workers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,6 @@ from msgspec import Struct
 from dragon.schemas import KINDS, Kind, decode_status, encode
 from dragon.store.connection import translated_errors
 from dragon.store.store import Store
-from dragon.store.topologies import read_infos
 
 BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """Upper bounds of the duration histograms, in seconds; the last bucket has none."""
@@ -74,18 +73,6 @@ async def read_figures(store: Store) -> Figures:
     )
 
 
-async def check_durability(store: Store) -> list[str]:
-    """What keeps acknowledged jobs from surviving a crash of Valkey, in words."""
-    async with translated_errors():
-        infos = await read_infos(store.client, "persistence", "memory")
-    return [
-        f"Valkey {place}{problem}"
-        for name, info in infos.items()
-        for place in [f"at {name} " if name else ""]
-        for problem in _check_server(info)
-    ]
-
-
 async def announce_worker(store: Store, name: str, about: Mapping[str, object]) -> None:
     """Tell servers of a worker; forgotten if it is not told again in time."""
     async with translated_errors():
@@ -113,17 +100,6 @@ async def add_durations(store: Store, figures: Mapping[str, int]) -> None:
         for name, value in figures.items():
             pipeline.hincrby(store.keys.base(0) + "durations", name, value)
         await pipeline.execute()
-
-
-def _check_server(info: Mapping[str, Any]) -> list[str]:
-    problems = []
-    if not info.get("aof_enabled"):
-        problems.append("keeps no append-only file: set appendonly yes")
-    elif info.get("aof_last_write_status") != "ok":
-        problems.append("cannot write its append-only file: see its log and disk")
-    if info.get("maxmemory_policy") != "noeviction":
-        problems.append("may evict jobs: set maxmemory-policy noeviction")
-    return problems
 
 
 async def _read_queue(store: Store, shard: int, kind: Kind) -> QueueFigures:

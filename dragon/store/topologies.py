@@ -3,8 +3,8 @@
 import asyncio
 import copy
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import redis.asyncio as redis
@@ -12,7 +12,7 @@ from redis.asyncio.cluster import ClusterNode, ClusterPipeline, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisClusterException, SlotNotCoveredError
+from redis.exceptions import RedisClusterException, ResponseError, SlotNotCoveredError
 
 from dragon.urls import ValkeyServers
 
@@ -138,12 +138,15 @@ class Cluster(RedisCluster):
             host=node.host, port=node.port, retry=never_again(), **self._node_options
         )
 
-    async def infos(self, *sections: str) -> dict[str, dict[str, Any]]:
-        """What each primary tells of itself."""
+    async def describe_primaries(
+        self, sections: Collection[str], options: Collection[str]
+    ) -> dict[str, dict[str, Any]]:
         async with self.deadline():
             await self.initialize()
         nodes = self.get_primaries()
-        answers = await asyncio.gather(*(self.info(*sections, target_nodes=node) for node in nodes))
+        answers = await asyncio.gather(
+            *(_describe(self, sections, options, target_nodes=node) for node in nodes)
+        )
         return {node.name: answer for node, answer in zip(nodes, answers, strict=True)}
 
     def _start_elsewhere(self) -> None:
@@ -173,8 +176,22 @@ async def pubsub_pool(client: redis.Redis) -> redis.ConnectionPool:
     return await client.any_node() if isinstance(client, Cluster) else client.connection_pool
 
 
-async def read_infos(client: redis.Redis, *sections: str) -> dict[str, dict[str, Any]]:
-    """INFO of every server that takes writes, by its address; the only one is called ''."""
+async def describe_servers(
+    client: redis.Redis, sections: Collection[str], options: Collection[str]
+) -> dict[str, dict[str, Any]]:
+    """What servers that take writes say of themselves, by address; the only one is called ''.
+
+    Sections of INFO, and those options that they let Dragon read.
+    """
     if isinstance(client, Cluster):
-        return await client.infos(*sections)
-    return {"": await client.info(*sections)}
+        return await client.describe_primaries(sections, options)
+    return {"": await _describe(client, sections, options)}
+
+
+async def _describe(
+    client: Any, sections: Collection[str], options: Collection[str], **where: Any
+) -> dict[str, Any]:
+    facts: dict[str, Any] = await client.info(*sections, **where)
+    with suppress(ResponseError):
+        facts |= await client.config_get(*options, **where)
+    return facts
