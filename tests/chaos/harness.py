@@ -76,11 +76,12 @@ class Fleet:
 
     # Processes.
 
-    async def start(self, kind: Literal["serve", "worker"]) -> Part:
+    async def start(self, kind: Literal["serve", "worker"], **environment: str) -> Part:
         """Returns when it has started."""
         url = f"redis://{self.proxy.address}"
         arguments = ("--port", "0") if kind == "serve" else ()
-        part = Part(self.data, kind, "--redis", url, *arguments, **self._environment)
+        environment = self._environment | environment
+        part = Part(self.data, kind, "--redis", url, *arguments, **environment)
         if kind == "worker":
             self.kills_since_start = 0
         try:
