@@ -183,7 +183,7 @@ class Fleet:
             api.url + "/v1/create_stream", json={"tasks": list(definitions)}, headers=api.headers
         ) as response:
             assert response.status == 200
-            yield self._lines(response)
+            yield self.lines(response)
 
     async def follow(self, keys: Sequence[str], server: Part | None = None) -> dict[str, Any]:
         """The final statuses as a stream of its own tells them, which tells each only once."""
@@ -192,9 +192,10 @@ class Fleet:
             api.url + "/v1/status_stream", json={"tasks": list(keys)}
         ) as response:
             assert response.status == 200
-            return finals_of([line async for line in self._lines(response)])
+            return finals_of([line async for line in self.lines(response)])
 
-    async def _lines(self, response: aiohttp.ClientResponse) -> AsyncIterator[Any]:
+    async def lines(self, response: aiohttp.ClientResponse) -> AsyncIterator[Any]:
+        """Those of a stream; what was acknowledged and what has ended is noted."""
         async for line in response.content:
             assert line.endswith(b"\n")
             told = json.loads(line)

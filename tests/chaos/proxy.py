@@ -24,6 +24,8 @@ class Proxy:
         self.delay_seconds = 0.0
         self.replies_to_drop = 0
         """So many connections are cut at the first byte that comes back."""
+        self.accepted = 0
+        """How many connections there were, those included that found nobody behind the proxy."""
         self._upstream = upstream
         self._links: set[Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -72,6 +74,7 @@ class Proxy:
         link = Link(writer.transport)
         link.is_deaf = self._swallows
         self._links.add(link)
+        self.accepted += 1
         task = asyncio.current_task()
         assert task
         self._tasks.add(task)
