@@ -26,7 +26,16 @@ T = TypeVar("T")
 
 STORE_RETRY_SECONDS = 0.5
 _DISK_ERRORS = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ESTALE}
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EIO,
+        errno.EROFS,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ESTALE,
+    }
 )
 INTERNAL_ERROR = "the task failed because of an internal error"
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import resource
 import struct
 import subprocess
 import time
@@ -96,6 +97,10 @@ async def small_disk(tmp_path: Path) -> AsyncIterator[Path]:
     await asyncio.to_thread(subprocess.run, ["umount", "--lazy", str(disk)], check=True)
 
 
+LARGE = {"task_name": "site.write", "text": "word", "repeats": 500_000, "steps": 10}
+"""Writes 20 MB."""
+
+
 @pytest.mark.chaos(ci=3, long=50)
 async def test_p22_a_full_disk_is_an_error_that_passes(
     small_disk: Path, tmp_path: Path, chance: random.Random, n: int
@@ -105,18 +110,37 @@ async def test_p22_a_full_disk_is_an_error_that_passes(
     for name in ("work", "files"):
         (small_disk / name).mkdir()
         (data / name).symlink_to(small_disk / name)
-    large = {"task_name": "site.write", "text": "word", "repeats": 500_000, "steps": 10}
     async with Fleet(tmp_path, servers=1, workers=1) as fleet:
         for _ in range(n):
             ballast = small_disk / "ballast"
             ballast.write_bytes(bytes(DISK_BYTES - chance.randint(1, 19_000_000)))
-            [final] = await fleet.wait(await fleet.submit([large]))
+            [final] = await fleet.wait(await fleet.submit([LARGE]))
             assert final["status"] == "error"
             assert "No space left on device" in final["result"]
             ballast.unlink()
-            [final] = await fleet.wait(await fleet.submit([large | {"repeats": 1000}]))
+            [final] = await fleet.wait(await fleet.submit([LARGE | {"repeats": 1000}]))
             assert final["status"] == "success"
         await check(fleet, is_exact=True)
+
+
+@pytest.mark.chaos(ci=3, long=50)
+async def test_p22_a_file_that_may_not_grow_is_an_error_that_passes(
+    fleet: Fleet, chance: random.Random, n: int
+) -> None:
+    """What a quota does as well, and it needs no root."""
+    infinite = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    for _ in range(n):
+        most = chance.randint(1_000_000, 19_000_000), resource.RLIM_INFINITY
+        for worker in fleet.workers:
+            worker.process.rlimit(resource.RLIMIT_FSIZE, most)
+        [final] = await fleet.wait(await fleet.submit([LARGE]))
+        assert final["status"] == "error"
+        assert "File too large" in final["result"]
+        for worker in fleet.workers:
+            worker.process.rlimit(resource.RLIMIT_FSIZE, infinite)
+        [final] = await fleet.wait(await fleet.submit([LARGE]))
+        assert final["status"] == "success"
+    await check(fleet, is_exact=True)
 
 
 @pytest.mark.chaos(ci=1, long=5)
