@@ -184,6 +184,8 @@ class Part:
             self.process = psutil.Popen(self._command, env=self._environment, stderr=log)
         wait_until(lambda: self.events("started") or not is_alive(self.process))
         assert is_alive(self.process), self._path.read_text()
+        for started in self.events("server_started"):
+            self._url = f"http://{started['host']}:{started['port']}"
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -203,8 +205,7 @@ class Part:
 
     def url(self) -> str:
         """Where a server listens."""
-        [started] = self.events("server_started")
-        return f"http://{started['host']}:{started['port']}"
+        return self._url
 
 
 @contextlib.contextmanager

@@ -27,6 +27,7 @@ CONNECTIONS_EACH = 18
 """Of one process to Valkey: the pool, the feed and one being replaced."""
 SECRETS = ("acme-secret", "acme-api-key", "other-secret", "few-secret")
 _END_SECONDS = 90.0
+_KEYS_AT_ONCE = 5_000
 
 Definition = dict[str, Any]
 
@@ -155,7 +156,16 @@ class Fleet:
 
     async def wait(self, keys: Sequence[str], server: Part | None = None) -> list[Any]:
         """The final statuses, asked for again and again while a server or Valkey is away."""
+        finals = [
+            final
+            for start in range(0, len(keys), _KEYS_AT_ONCE)
+            for final in await self._wait(keys[start : start + _KEYS_AT_ONCE], server)
+        ]
+        for final in finals:
+            self.ledger.tell(final)
+        return finals
 
+    async def _wait(self, keys: Sequence[str], server: Part | None) -> list[Any]:
         async def ask() -> list[Any] | None:
             with suppress(aiohttp.ClientError, TimeoutError):
                 api = self.api(server)
@@ -169,8 +179,6 @@ class Fleet:
 
         finals = await until(ask, _END_SECONDS)
         assert finals is not None
-        for final in finals:
-            self.ledger.tell(final)
         return finals
 
     @asynccontextmanager
@@ -216,9 +224,14 @@ class Fleet:
         """Of every job there is, acknowledged or not."""
         async with self.store() as store:
             name = store.keys.base(0) + "job:"
-            keys = [key async for key in store.client.scan_iter(name + "*", count=10_000)]
-            records = await store.read([key.decode().removeprefix(name) for key in keys])
-        return [record for record in records if record]
+            names = [key async for key in store.client.scan_iter(name + "*", count=10_000)]
+            keys = [key.decode().removeprefix(name) for key in names]
+            found = [
+                record
+                for start in range(0, len(keys), _KEYS_AT_ONCE)
+                for record in await store.read(keys[start : start + _KEYS_AT_ONCE])
+            ]
+        return [record for record in found if record]
 
     async def attempts(self, keys: Sequence[str]) -> list[int]:
         async with self.store() as store:

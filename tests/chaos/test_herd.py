@@ -84,9 +84,9 @@ async def test_p15_a_restart_of_valkey_starts_no_herd(
         await until(partial(are_dropped, fleet.servers[0], silent), 60)
         for connection in silent:
             connection.close()
-        await check(fleet, is_exact=True)
         rests.append(memory(fleet))
     assert_no_larger(rests[-1], rests[0])
+    await check(fleet, is_exact=True)
 
 
 def addresses(fleet: Fleet) -> list[str]:
@@ -135,11 +135,11 @@ async def assert_nobody_is_refused(fleet: Fleet) -> None:
     """While thousands are told their ends, others are served."""
     for _ in range(20):
         for server in fleet.servers:
-            status, [final] = await fleet.api(server).post(
+            status, answer = await fleet.api(server).post(
                 "/v1/create", {"tasks": HELLO, "block": True}
             )
-            assert (status, final["status"]) == (200, "success")
-            fleet.ledger.acknowledge([final])
+            assert status == 200, answer
+            fleet.ledger.acknowledge(answer)
 
 
 async def read_to_the_end(fleet: Fleet, stream: Stream) -> None:
