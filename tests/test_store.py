@@ -28,7 +28,7 @@ from tests.stores import (
     short_lease,
     submit,
 )
-from tests.support import until, valkey_server
+from tests.support import DEADLINE_SECONDS, until, valkey_server
 
 NOTHING = Claims(claims=[], left=frozenset(), alone=0)
 
@@ -230,7 +230,7 @@ async def test_what_was_given_up_while_it_waited_is_not_sent() -> None:
         return items
 
     async with Background() as background:
-        batch = Batch(send, background.start)
+        batch = Batch(background.start, DEADLINE_SECONDS, send)
         first = batch.add(1)
         await until(lambda: asyncio.sleep(0, bool(sent)))
         given_up, last = batch.add(2), batch.add(3)

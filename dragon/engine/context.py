@@ -42,7 +42,8 @@ class RunContext:
     def __init__(
         self,
         *,
-        directory: Path,
+        work_directory: Path,
+        name: str,
         timeout_seconds: float,
         limits: MediaLimits,
         downloads: Downloads,
@@ -51,8 +52,10 @@ class RunContext:
     ) -> None:
         self.limits = limits
         self.phases: dict[str, float] = {}
-        self.has_directory = False
-        self._directory = directory
+        self.directory: Path | None = None
+        """The run's own, once something lies in it."""
+        self._work_directory = work_directory
+        self._name = name
         self.deadline = asyncio.timeout(timeout_seconds)
         self._left_seconds = timeout_seconds
         self._calls = 0
@@ -94,11 +97,11 @@ class RunContext:
                 raise error
 
     def _path(self, name: str) -> Path:
-        """In the run's directory, which is made when something is to lie in it."""
-        if not self.has_directory:
-            self._directory.mkdir(mode=0o700)
-            self.has_directory = True
-        return self._directory / name
+        if not self.directory:
+            directory = self._work_directory / self._name
+            directory.mkdir(mode=0o700)
+            self.directory = directory
+        return self.directory / name
 
     async def _send_newest(self) -> None:
         """Ten times a second at most, and what came between is left out."""

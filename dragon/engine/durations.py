@@ -21,12 +21,13 @@ class Durations:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._figures: Counter[str] = Counter()
+        self._counts: Counter[tuple[str, int]] = Counter()
+        self._sums: Counter[str] = Counter()
 
     def add(self, phases: Mapping[str, float]) -> None:
         for phase, seconds in phases.items():
-            self._figures[f"{phase} {bisect_left(BUCKETS, seconds)}"] += 1
-            self._figures[f"{phase} microseconds"] += max(0, int(seconds * 1e6))
+            self._counts[phase, bisect_left(BUCKETS, seconds)] += 1
+            self._sums[phase] += max(0, int(seconds * 1e6))
 
     async def run(self) -> None:
         while True:
@@ -34,7 +35,10 @@ class Durations:
             await self.run_once()
 
     async def run_once(self) -> None:
-        figures, self._figures = self._figures, Counter()
+        figures = {f"{phase} {bucket}": count for (phase, bucket), count in self._counts.items()}
+        figures |= {f"{phase} microseconds": total for phase, total in self._sums.items()}
+        self._counts.clear()
+        self._sums.clear()
         if not figures:
             return
         try:

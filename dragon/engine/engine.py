@@ -48,7 +48,10 @@ class Engine:
         if is_reusable and self._settings.reuse_seconds and not definitions[0].problems:
             fingerprint = _fingerprint(definitions[0], account, base_url)
         shard = self._store.keys.shard_for(idempotency.key if idempotency else fingerprint)
-        jobs = [self._job(definition, account, base_url, shard) for definition in definitions]
+        queued = self._store.clock.iso()
+        jobs = [
+            self._job(definition, account, base_url, shard, queued) for definition in definitions
+        ]
         return Submission(
             account=account.name,
             limits=account.limits,
@@ -191,7 +194,9 @@ class Engine:
                 )
         return answered
 
-    def _job(self, definition: Definition, account: Account, base_url: str, shard: int) -> Job:
+    def _job(
+        self, definition: Definition, account: Account, base_url: str, shard: int, queued: str
+    ) -> Job:
         task = definition.task
         volatile_seconds = self._settings.volatile_seconds
         retention_seconds = self._settings.retention_seconds
@@ -204,7 +209,7 @@ class Engine:
             account=account.name,
             params=msgspec.Raw(encode(definition.params)),
             metas=definition.metas,
-            queued=self._store.clock.iso(),
+            queued=queued,
             base_url=base_url,
             timeout_seconds=task.timeout_seconds,
             attempts=self._settings.attempts,

@@ -71,7 +71,6 @@ class Run:
         self.is_ending = False
         self._context: RunContext | None = None
         self._tools = tools
-        self._directory = tools.directory / f"{claim.job.key}.{claim.token}"
 
     async def run(self) -> Outcome:
         """Do the task and write how it ended, once; returns that."""
@@ -80,8 +79,8 @@ class Run:
             self.is_ending = True
             await self._write(outcome)
         finally:
-            if self._context and self._context.has_directory:
-                await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
+            if self._context and self._context.directory:
+                await asyncio.to_thread(shutil.rmtree, self._context.directory, ignore_errors=True)
         return outcome
 
     async def hand_back(self) -> bool:
@@ -116,7 +115,8 @@ class Run:
     async def _call(self, task: TaskType, params: Params) -> Any:
         settings = self._tools.settings
         context = RunContext(
-            directory=self._directory,
+            work_directory=self._tools.directory,
+            name=f"{self.claim.job.key}.{self.claim.token}",
             timeout_seconds=self.claim.job.timeout_seconds,
             limits=MediaLimits(max_pixels=settings.max_pixels, max_frames=settings.max_frames),
             downloads=self._tools.downloads,
@@ -197,13 +197,13 @@ class Run:
             log.debug("progress_dropped", key=self.claim.job.key)
 
     def _line(self, state: State, **fields: Any) -> bytes:
-        job, clock = self.claim.job, self._tools.store.clock
-        events = Events(queued=job.queued)
-        if state != "queued":
-            events = Events(queued=job.queued, started=self.claim.started)
-        if state in ("success", "error"):
-            completed = max(clock.iso(), self.claim.started)
-            events = msgspec.structs.replace(events, completed=completed)
+        job, started = self.claim.job, self.claim.started
+        is_final = state in ("success", "error")
+        events = Events(
+            queued=job.queued,
+            started=msgspec.UNSET if state == "queued" else started,
+            completed=max(self._tools.store.clock.iso(), started) if is_final else msgspec.UNSET,
+        )
         return encode(Status(status=state, key=job.key, events=events, **fields))
 
 

@@ -28,7 +28,6 @@ from dragon.settings import Limits, Settings
 from dragon.store.batch import Batch
 from dragon.store.clock import StoreClock
 from dragon.store.connection import (
-    UNREACHABLE,
     connect,
     load_scripts,
     run_script,
@@ -84,14 +83,12 @@ class Store:
         self.client = connect(settings.redis, settings.redis_timeout_seconds)
         self._scripts = load_scripts(self.client)
         self._background = Background()
-        start = self._background.start
+        batch = partial(Batch, self._background.start, settings.redis_timeout_seconds)
         shards = range(settings.shards)
-        self._submits = [
-            Batch(partial(self._send_submits, shard), start, _count_jobs) for shard in shards
-        ]
-        self._finishes = [Batch(partial(self._send_finishes, shard), start) for shard in shards]
-        self._progresses = [Batch(partial(self._send_progresses, shard), start) for shard in shards]
-        self._reads = Batch(self._send_reads, start)
+        self._submits = [batch(partial(self._send_submits, shard), _count_jobs) for shard in shards]
+        self._finishes = [batch(partial(self._send_finishes, shard)) for shard in shards]
+        self._progresses = [batch(partial(self._send_progresses, shard)) for shard in shards]
+        self._reads = batch(self._send_reads)
 
     async def __aenter__(self) -> Self:
         # Out of reach now, it may be there when it is needed.
@@ -112,7 +109,7 @@ class Store:
 
         Raises OverLimits or Conflict, and then nothing is queued.
         """
-        answer = await self._in_time(self._submits[submission.shard].add(submission))
+        answer = await self._submits[submission.shard].add(submission)
         if answer[0] == b"answered":
             records = [_record(key.decode(), fields) for key, *fields in answer[1:]]
             return [record for record in records if record]
@@ -216,16 +213,7 @@ class Store:
 
     async def read(self, keys: Sequence[str]) -> list[Record | None]:
         """The records of jobs, None for each that is unknown or expired."""
-        answers = asyncio.gather(*(self._reads.add(key) for key in keys))
-        return await self._in_time(answers)
-
-    async def _in_time(self, answer: asyncio.Future[Answer]) -> Answer:
-        """Callers whose batch waits for a slow one before it wait no longer than the first."""
-        try:
-            async with asyncio.timeout(self.timeout_seconds):
-                return await answer
-        except TimeoutError:
-            raise Unavailable(UNREACHABLE) from None
+        return await asyncio.gather(*(self._reads.add(key) for key in keys))
 
     # How the batches travel.
 
