@@ -150,20 +150,31 @@ class Feed:
         """Handle one message; after a silence ask whether the other side is still there."""
         if not self._is_connected:
             raise redis.ConnectionError
-        message = await self._pubsub.get_message(timeout=SILENCE_SECONDS)
-        if message is None:
+        response = await self._read()
+        if response is None:
             await self._pubsub.ping()
-            message = await self._pubsub.get_message(timeout=SILENCE_SECONDS)
-            if message is None:
+            response = await self._read()
+            if response is None:
                 raise TimeoutError
+        if response[0] == b"message":
+            if callback := self._callbacks.get(response[1].decode()):
+                callback(response[2])
+            return
+        message = await self._pubsub.handle_message(response)
         if message["type"] == "subscribe":
             if live := self._live.get(message["channel"].decode()):
                 live.set()
             self._close_gap()
-        elif message["type"] == "message" and (
-            callback := self._callbacks.get(message["channel"].decode())
-        ):
-            callback(message["data"])
+
+    async def _read(self) -> Any:
+        """What came next, None after a silence.
+
+        As the library's `get_message` reads it, without what that does to repeat and to measure
+        each read, a quarter of the time that a message takes.
+        """
+        return await self._pubsub.connection.read_response(
+            timeout=SILENCE_SECONDS, disconnect_on_error=False, push_request=True
+        )
 
 
 class _PubSub(redis.client.PubSub):
