@@ -7,10 +7,12 @@
 local answers = {}
 for index = 2, #ARGV, 3 do
   local key, token, line = ARGV[index], ARGV[index + 1], ARGV[index + 2]
-  local is_held = holds(key, token)
+  local job = base .. 'job:' .. key
+  local is = redis.call('HMGET', job, 'token', 'state', 'version')
+  local is_held = is_held_by(token, is)
   if is_held then
-    local version = redis.call('HINCRBY', base .. 'job:' .. key, 'version', 1)
-    redis.call('HSET', base .. 'job:' .. key, 'line', line)
+    local version = is[3] + 1
+    redis.call('HSET', job, 'version', version, 'line', line)
     tell(key, version, 'executing', line)
   end
   answers[#answers + 1] = is_held and 1 or 0
