@@ -16,7 +16,7 @@ from tests.watchers import Process, assert_whole, finish, follow, start_process,
 
 async def test_a_watch_tells_each_change_to_the_end(process: Process) -> None:
     [held] = await process.start_jobs()
-    async with process.engine.watching([held.job.key]) as ([snapshot], watch):
+    async with process.watching([held.job.key]) as ([snapshot], watch):
         assert (snapshot.version, snapshot.state) == (2, "executing")
         await tell_progress(process.store, held, 7)
         [update] = await watch.changes()
@@ -30,7 +30,7 @@ async def test_a_watch_tells_each_change_to_the_end(process: Process) -> None:
 async def test_what_ended_before_is_in_the_snapshot_alone(process: Process) -> None:
     [held] = await process.start_jobs()
     await finish(process.store, held)
-    async with process.engine.watching([held.job.key]) as ([snapshot], watch):
+    async with process.watching([held.job.key]) as ([snapshot], watch):
         assert snapshot.state == "success"
         assert await watch.changes() == []
         assert await watch.ends() == {}
@@ -86,7 +86,7 @@ async def test_a_slow_reader_keeps_only_the_newest_of_each_job(process: Process)
     first, second = await process.start_jobs(2)
     [marker] = await process.start_jobs()
     keys = [first.job.key, second.job.key]
-    async with process.engine.watching(keys) as (_, watch):
+    async with process.watching(keys) as (_, watch):
         for step in range(50):
             await tell_progress(process.store, first, step)
             await tell_progress(process.store, second, 100 + step)
@@ -106,7 +106,7 @@ async def test_a_slow_reader_keeps_only_the_newest_of_each_job(process: Process)
 
 async def all_told(process: Process, marker: Claim) -> None:
     """Messages of one channel come in order: once the marker's came, all before it have."""
-    async with process.engine.watching([marker.job.key]) as (_, watch):
+    async with process.watching([marker.job.key]) as (_, watch):
         await finish(process.store, marker)
         await watch.ends()
 
@@ -115,8 +115,12 @@ def update(version: int, state: Any = "executing", key: str = "A" * 26) -> Updat
     return Update(key, version, state, b"%d" % version)
 
 
+def watch_of(*keys: str) -> Watch:
+    return Watch(keys, lambda _: None)
+
+
 async def test_versions_never_go_back() -> None:
-    watch = Watch({"A" * 26: 0})
+    watch = watch_of("A" * 26)
     watch.offer(update(5))
     watch.offer(update(4))
     watch.offer(update(5))
@@ -131,21 +135,21 @@ async def test_versions_never_go_back() -> None:
 
 
 async def test_a_snapshot_older_than_what_was_told_takes_nothing_back() -> None:
-    watch = Watch({"A" * 26: 0})
+    watch = watch_of("A" * 26)
     watch.offer(update(7, "success"))
     watch.skip(update(6))
     assert await watch.changes() == [update(7, "success")]
 
 
 async def test_a_snapshot_that_was_told_meanwhile_is_not_told_again() -> None:
-    watch = Watch({"A" * 26: 0})
+    watch = watch_of("A" * 26)
     watch.offer(update(7, "success"))
     watch.skip(update(7, "success"))
     assert await watch.changes() == []
 
 
 async def test_an_end_that_waits_to_be_read_is_told_before_an_interruption() -> None:
-    watch = Watch(dict.fromkeys(["A" * 26, "B" * 26], 0))
+    watch = watch_of("A" * 26, "B" * 26)
     watch.offer(update(7, "success"))
     watch.interrupt("restarting")
     assert await watch.changes() == [update(7, "success")]
@@ -153,9 +157,45 @@ async def test_an_end_that_waits_to_be_read_is_told_before_an_interruption() -> 
         await watch.changes()
 
 
+class Shop:
+    """A sink that takes what it is offered while it is open."""
+
+    def __init__(self) -> None:
+        self.is_open = True
+        self.taken: list[Update] = []
+
+    def take(self, update: Update) -> bool:
+        if self.is_open:
+            self.taken.append(update)
+        return self.is_open
+
+
+async def test_a_sink_gets_what_is_waited_for_and_the_reader_what_it_refuses() -> None:
+    watch = watch_of("A" * 26)
+    watch.sink = shop = Shop()
+    watch.offer(update(1))
+    assert await watch.changes() == [update(1)]
+    waiting = asyncio.create_task(watch.changes())
+    await asyncio.sleep(0)
+    watch.offer(update(2))
+    watch.offer(update(3))
+    assert shop.taken == [update(2), update(3)]
+    shop.is_open = False
+    watch.offer(update(4))
+    shop.is_open = True
+    # The reader has not come to pass on the fourth yet.
+    watch.offer(update(5))
+    assert await waiting == [update(5)]
+    waiting = asyncio.create_task(watch.changes())
+    await asyncio.sleep(0)
+    watch.offer(update(6, "success"))
+    assert shop.taken == [update(2), update(3), update(6, "success")]
+    assert await waiting == []
+
+
 async def test_a_record_that_is_gone_ends_the_wait(process: Process) -> None:
     [held] = await process.start_jobs()
-    async with process.engine.watching([held.job.key]) as (_, watch):
+    async with process.watching([held.job.key]) as (_, watch):
         await process.store.client.delete(process.store.keys.job(held.job.key))
         await process.watches.reread([held.job.key])
         [told] = await watch.changes()
@@ -165,7 +205,7 @@ async def test_a_record_that_is_gone_ends_the_wait(process: Process) -> None:
 
 async def test_a_record_that_is_not_there_yet_has_not_expired(process: Process) -> None:
     key = process.store.keys.new_job_key(process.watches.channel, 0)
-    async with process.watches.open([key]) as watch:
+    with await process.watches.open([key]) as watch:
         await process.watches.reread([key])
         assert watch.keys == {key}
 
@@ -173,7 +213,7 @@ async def test_a_record_that_is_not_there_yet_has_not_expired(process: Process) 
 async def test_made_up_keys_are_refused_before_anything_is_subscribed_to(process: Process) -> None:
     before = await process.channels()
     with pytest.raises(UnknownKeys):
-        async with process.engine.watching([new_key() for _ in range(100)]):
+        async with process.watching([new_key() for _ in range(100)]):
             pass
     assert await process.channels() == before
 
@@ -184,6 +224,5 @@ async def test_a_watch_that_cannot_open_leaves_nothing_behind(settings: Settings
         await process.watches._feed.__aexit__()
         key = new_key("ZZZ" if process.watches.channel != "ZZZ" else "YYY")
         with pytest.raises(Unavailable):
-            async with process.watches.open([key, held.job.key]):
-                pass
+            await process.watches.open([key, held.job.key])
         assert process.watches.count == 0

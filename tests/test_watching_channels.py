@@ -45,7 +45,7 @@ async def test_all_ends_arrive_though_the_feed_is_cut_again_and_again(
 
 async def test_an_end_that_was_told_while_the_feed_was_cut_is_read(process: Process) -> None:
     [held] = await process.start_jobs()
-    async with process.engine.watching([held.job.key]) as (_, watch):
+    async with process.watching([held.job.key]) as (_, watch):
         async with process.store.client.pipeline(transaction=True) as pipeline:
             # In one transaction: the connection is gone before the end is told.
             pipeline.client_kill_filter(_type="pubsub")
@@ -95,7 +95,7 @@ async def count_subscribers(process: Process) -> int:
 
 async def test_a_job_that_another_process_created_is_told(process: Process, other: Process) -> None:
     [held] = await process.start_jobs()
-    async with other.engine.watching([held.job.key]) as (_, watch):
+    async with other.watching([held.job.key]) as (_, watch):
         await tell_progress(process.store, held, 5)
         [told] = await watch.changes()
         assert decode_status(told.line).progress == 5
@@ -112,8 +112,8 @@ async def test_a_channel_is_left_when_nobody_waits_any_more(
     await process.store.submit(submission(process.store, channel=foreign))
     [stranger] = (await process.store.claim("worker", {"fast": 1}, 0)).claims
     assert await process.channels() == own
-    async with process.engine.watching([held.job.key, stranger.job.key]):
-        async with other.engine.watching([stranger.job.key]):
+    async with process.watching([held.job.key, stranger.job.key]):
+        async with other.watching([stranger.job.key]):
             assert await process.channels() == own | {foreign}
         assert await process.channels() == own | {foreign}
 
@@ -131,7 +131,7 @@ async def test_a_channel_left_and_joined_at_once_stays_joined(process: Process) 
 
     async def look(held: Claim) -> None:
         for _ in range(5):
-            async with process.engine.watching([held.job.key]):
+            async with process.watching([held.job.key]):
                 await asyncio.sleep(0)
         assert_whole(await follow(process, [held.job.key]), [held.job.key])
 

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from dragon.engine.engine import Engine
-from dragon.engine.watching import Watches
+from dragon.engine.watching import Watch, Watches
 from dragon.registry import Registry
 from dragon.schemas import CHANNEL_LENGTH, Claim, Update, new_key
 from dragon.settings import Settings
@@ -28,6 +28,12 @@ class Process:
         assert len(claims) == count
         return claims
 
+    @asynccontextmanager
+    async def watching(self, keys: Sequence[str]) -> AsyncIterator[tuple[Sequence[Update], Watch]]:
+        updates, watch = await self.engine.watch(keys)
+        with watch:
+            yield updates, watch
+
     async def channels(self) -> set[str]:
         """Status channels of the test that anybody listens to."""
         prefix = self.store.keys.channels + "status:"
@@ -47,13 +53,13 @@ async def finish(store: Store, held: Claim) -> None:
     assert await store.finish(held, "success", line_of(held.job.key, "success", result=1), ())
 
 
-async def tell_progress(store: Store, held: Claim, value: int) -> None:
+async def tell_progress(store: Store, held: Claim, value: Any) -> None:
     assert await store.progress(held, line_of(held.job.key, "executing", progress=value))
 
 
 async def follow(process: Process, keys: Sequence[str]) -> list[Update]:
     """All that somebody who watches these jobs is told, from the snapshot to the end."""
-    async with process.engine.watching(keys) as (updates, watch):
+    async with process.watching(keys) as (updates, watch):
         seen = list(updates)
         while changes := await watch.changes():
             seen += changes

@@ -1,8 +1,7 @@
 """Submits, reads and waits for jobs: what every face calls."""
 
 import hashlib
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Sequence
 
 import msgspec
 import structlog
@@ -74,25 +73,26 @@ class Engine:
 
     async def run(self, submission: Submission) -> list[Update]:
         """Queue the jobs and wait until all have ended; their final statuses, in order."""
-        async with self.submitting(submission) as (updates, watch):
+        updates, watch = await self.submit_and_watch(submission)
+        with watch:
             ends = await watch.ends()
             return [ends.get(update.key, update) for update in updates]
 
-    @asynccontextmanager
-    async def submitting(
-        self, submission: Submission
-    ) -> AsyncIterator[tuple[Sequence[Update], Watch]]:
+    async def submit_and_watch(self, submission: Submission) -> tuple[Sequence[Update], Watch]:
         """Queue the jobs; their first statuses, and a watch of those that have not ended."""
         keys = [update.key for update in submission.updates if not update.is_final]
-        async with self.watches.open(keys) as watch:
+        watch = await self.watches.open(keys)
+        try:
             answered = await self._submit(submission)
-            if not answered:
-                for update in submission.updates:
-                    watch.skip(update)
-                yield submission.updates, watch
-                return
-        async with self.watching([record.update.key for record in answered]) as followed:
-            yield followed
+        except BaseException:
+            watch.close()
+            raise
+        if answered:
+            watch.close()
+            return await self.watch([record.update.key for record in answered])
+        for update in submission.updates:
+            watch.skip(update)
+        return submission.updates, watch
 
     async def read(self, keys: Sequence[str]) -> list[Record]:
         """The jobs' records; raises UnknownKeys, naming each key that is unknown or expired."""
@@ -116,26 +116,30 @@ class Engine:
             words = f"the statuses are larger than {limit} bytes together (max_answer_bytes)"
             raise BadRequest([Problem("tasks", "query", words + ": ask for fewer at once")])
 
-    @asynccontextmanager
-    async def watching(self, keys: Sequence[str]) -> AsyncIterator[tuple[Sequence[Update], Watch]]:
-        """The jobs' statuses now, and a watch that passes on what is newer.
+    async def watch(self, keys: Sequence[str]) -> tuple[Sequence[Update], Watch]:
+        """The jobs' statuses now, and a watch that passes on what is newer; the caller closes it.
 
         Raises UnknownKeys, before anything is subscribed to for keys that somebody made up.
         """
         records = await self.read(keys)
-        async with self.watches.open(
+        watch = await self.watches.open(
             record.update.key for record in records if not record.update.is_final
-        ) as watch:
+        )
+        try:
             if watch.keys:
                 records = await self.read(keys)
-            updates = [record.update for record in records]
-            for update in updates:
-                watch.skip(update)
-            yield updates, watch
+        except BaseException:
+            watch.close()
+            raise
+        updates = [record.update for record in records]
+        for update in updates:
+            watch.skip(update)
+        return updates, watch
 
     async def wait(self, keys: Sequence[str]) -> list[Update]:
         """The jobs' final statuses, once all have ended."""
-        async with self.watching(keys) as (updates, watch):
+        updates, watch = await self.watch(keys)
+        with watch:
             ends = await watch.ends()
             return [ends.get(update.key, update) for update in updates]
 
@@ -149,7 +153,7 @@ class Engine:
 
     async def run_reusable(self, submission: Submission) -> Record:
         """The record of the one job, or of an identical one that ran or runs, once it has ended."""
-        async with self.watches.open([submission.jobs[0].key]) as watch:
+        with await self.watches.open([submission.jobs[0].key]) as watch:
             answered = await self._submit(submission)
             if not answered and not submission.updates[0].is_final:
                 watch.skip(submission.updates[0])

@@ -3,9 +3,9 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Self
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import AsyncExitStack
+from typing import Protocol, Self
 
 import structlog
 
@@ -22,21 +22,45 @@ REREAD_KEYS = 500
 EXPIRED = "the task has expired"
 
 
+class Sink(Protocol):
+    """Passes on an update at once, or tells that it cannot."""
+
+    def take(self, update: Update) -> bool: ...
+
+
 class Watch:
     """Follows some jobs to their end, keeping no more than the newest status of each.
 
-    A reader that is slow misses intermediate statuses, never a final one.
+    A reader that is slow misses intermediate statuses, never a final one. Thousands wait at a
+    time, so what each holds is counted in bytes. A context manager that stops following.
     """
 
-    __slots__ = ("_fresh", "_interruption", "_versions", "_waiter", "_wants_end")
+    __slots__ = (
+        "_fresh", "_interruption", "_on_close", "_versions", "_waiter", "_wants_end",
+        "all_keys", "sink",
+    )  # fmt: skip
 
-    def __init__(self, known: Mapping[str, int]) -> None:
+    def __init__(self, keys: Iterable[str], on_close: Callable[["Watch"], None]) -> None:
         # The newest version passed on of each job that has not ended.
-        self._versions = dict(known)
+        self._versions = dict.fromkeys(keys, 0)
+        self.all_keys = tuple(self._versions)
+        """Those of the jobs that have ended, too."""
+        self._on_close = on_close
         self._fresh: dict[str, Update] = {}
         self._waiter: asyncio.Future[None] | None = None
         self._wants_end = False
         self._interruption = ""
+        self.sink: Sink | None = None
+        """Offered each change that somebody waits for; what it takes, `changes` leaves out."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._on_close(self)
 
     @property
     def keys(self) -> frozenset[str]:
@@ -54,10 +78,14 @@ class Watch:
     def offer(self, update: Update) -> None:
         if not self._is_newer(update):
             return
-        self._fresh[update.key] = update
         self._note(update)
-        if self._waiter and not self._waiter.done() and not (self._wants_end and self._versions):
-            self._waiter.set_result(None)
+        waiter = self._waiter if self._waiter and not self._waiter.done() else None
+        # While nobody waits the reader is busy with older ones, which must come first.
+        if not (waiter and self.sink and self.sink.take(update)):
+            self._fresh[update.key] = update
+        has_news = self._fresh and not self._wants_end
+        if waiter and (has_news or not self._versions):
+            waiter.set_result(None)
 
     def has_seen(self, key: str) -> bool:
         """Whether the job was there already; one of version 0 was not."""
@@ -76,7 +104,10 @@ class Watch:
             self._waiter.set_exception(Unavailable(words))
 
     async def changes(self) -> list[Update]:
-        """What is newer than at the last call, waiting for something; empty when all have ended."""
+        """What is newer than at the last call, waiting for something; empty when all have ended.
+
+        Without what the sink took.
+        """
         if not self._fresh and self._versions:
             await self._wait(wants_end=False)
         changes = list(self._fresh.values())
@@ -99,12 +130,12 @@ class Watch:
         else:
             self._versions[update.key] = update.version
 
-    async def _wait(self, *, wants_end: bool) -> None:
+    def _wait(self, *, wants_end: bool) -> asyncio.Future[None]:
         if self._interruption:
             raise Unavailable(self._interruption)
         self._wants_end = wants_end
         self._waiter = asyncio.get_running_loop().create_future()
-        await self._waiter
+        return self._waiter
 
 
 class Watches:
@@ -124,12 +155,13 @@ class Watches:
         self._interruption = ""
         self._reread_now = asyncio.Event()
         self._feed = Feed(store.client, store.timeout_seconds, self._reread_now.set)
+        self._background = Background()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self._feed)
-        background = await self._stack.enter_async_context(Background())
-        background.start(self._run(), "reread")
+        await self._stack.enter_async_context(self._background)
+        self._background.start(self._run(), "reread")
         await self._join([self.channel])
         return self
 
@@ -141,24 +173,19 @@ class Watches:
         """Whether statuses arrive as they happen."""
         return self._feed.is_live
 
-    @asynccontextmanager
-    async def open(self, keys: Iterable[str]) -> AsyncIterator[Watch]:
+    async def open(self, keys: Iterable[str]) -> Watch:
         """A watch whose subscriptions are live. Have it skip what is read and told after this."""
-        keys = frozenset(keys)
-        channels = {key[:CHANNEL_LENGTH] for key in keys} - {self.channel}
-        watch = Watch(dict.fromkeys(keys, 0))
-        self._add(watch, keys)
-        self._joined.update(channels)
+        watch = Watch(keys, self._close)
+        self._add(watch)
         try:
-            if channels:
+            if channels := self._foreign_channels(watch):
                 await self._join(channels)
-            if self._interruption:
-                watch.interrupt(self._interruption)
-            yield watch
-        finally:
-            self._remove(watch, keys)
-            if channels:
-                await self._leave(channels)
+        except BaseException:
+            watch.close()
+            raise
+        if self._interruption:
+            watch.interrupt(self._interruption)
+        return watch
 
     def interrupt(self, words: str) -> None:
         """Whoever waits now or later is told that this server cannot say more."""
@@ -167,25 +194,32 @@ class Watches:
             for watch in watches:
                 watch.interrupt(words)
 
-    def _add(self, watch: Watch, keys: Iterable[str]) -> None:
+    def _add(self, watch: Watch) -> None:
         self.count += 1
-        for key in keys:
+        self._joined.update(self._foreign_channels(watch))
+        for key in watch.all_keys:
             self._watches.setdefault(key, set()).add(watch)
 
-    def _remove(self, watch: Watch, keys: Iterable[str]) -> None:
+    def _close(self, watch: Watch) -> None:
         self.count -= 1
-        for key in keys:
+        for key in watch.all_keys:
             watches = self._watches[key]
             watches.discard(watch)
             if not watches:
                 del self._watches[key]
+        if channels := self._foreign_channels(watch):
+            self._joined.subtract(channels)
+            self._background.start(self._leave(channels), "leave")
+
+    def _foreign_channels(self, watch: Watch) -> set[str]:
+        return {key[:CHANNEL_LENGTH] for key in watch.all_keys} - {self.channel}
 
     async def _join(self, channels: Collection[str]) -> None:
         await self._feed.subscribe(self._names(channels), self._on_message)
 
     async def _leave(self, channels: Collection[str]) -> None:
-        self._joined.subtract(channels)
-        left = [channel for channel in channels if not self._joined[channel]]
+        # Others may have joined, or left, one of them since.
+        left = [channel for channel in channels if self._joined.get(channel) == 0]
         for channel in left:
             del self._joined[channel]
         if left:

@@ -8,13 +8,14 @@ from aiohttp import hdrs, web
 
 from dragon.engine.definitions import Definition, NotADefinition, read_query_definition
 from dragon.engine.engine import Engine
+from dragon.engine.watching import Watch
 from dragon.errors import BadRequest, Problem
 from dragon.http.authentication import Accounts
 from dragon.http.bodies import read_body
 from dragon.http.errors import raw_json_response
 from dragon.http.files import base_url, choose_file, redirect_to_file
 from dragon.http.idempotency import read_idempotency
-from dragon.http.ndjson import StreamWriter
+from dragon.http.ndjson import Streams
 from dragon.http.parameters import Parameters, task_query
 from dragon.schemas import Record, Update, decode_status, encode
 from dragon.settings import Account, Settings
@@ -28,6 +29,7 @@ class DragonV1:
         self._settings = settings
         self._accounts = accounts
         self._engine = engine
+        self._streams = Streams(translate, settings.write_timeout_seconds)
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -60,8 +62,7 @@ class DragonV1:
         definitions = parameters.take_definitions(self._engine.registry, self._settings)
         parameters.check()
         submission = await self._prepare(request, account, definitions)
-        async with self._engine.submitting(submission) as (updates, watch):
-            return await self._writer(request).send(_list(updates), watch, translate)
+        return await self._streams.send(request, *await self._engine.submit_and_watch(submission))
 
     async def cancel(self, request: web.Request) -> web.Response:
         account, parameters = await self._read_creation(request)
@@ -80,11 +81,7 @@ class DragonV1:
         return raw_json_response(_list([record.update for record in records]))
 
     async def status_stream(self, request: web.Request) -> web.StreamResponse:
-        parameters = await self._read_parameters(request)
-        keys = parameters.take_keys("tasks", self._settings)
-        parameters.check()
-        async with self._engine.watching(keys) as (updates, watch):
-            return await self._writer(request).send(_list(updates), watch, translate)
+        return await self._streams.send(request, *await self._watch(request))
 
     async def file(self, request: web.Request) -> web.Response:
         parameters = Parameters.of_query(request)
@@ -123,6 +120,12 @@ class DragonV1:
             definitions, account, self._base_url(request), idempotency=idempotency
         )
 
+    async def _watch(self, request: web.Request) -> tuple[Sequence[Update], Watch]:
+        parameters = await self._read_parameters(request)
+        keys = parameters.take_keys("tasks", self._settings)
+        parameters.check()
+        return await self._engine.watch(keys)
+
     async def _read_parameters(self, request: web.Request) -> Parameters:
         if request.method == hdrs.METH_POST:
             return Parameters(await read_body(request, self._settings), "body")
@@ -142,9 +145,6 @@ class DragonV1:
 
     def _base_url(self, request: web.Request) -> str:
         return base_url(request, self._settings)
-
-    def _writer(self, request: web.Request) -> StreamWriter:
-        return StreamWriter(request, self._settings.write_timeout_seconds)
 
 
 def translate(update: Update) -> bytes:

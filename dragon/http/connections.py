@@ -3,6 +3,7 @@
 import asyncio
 import resource
 import socket
+from collections.abc import Awaitable
 from typing import cast
 
 from aiohttp import web
@@ -23,10 +24,10 @@ class Connections:
         self._old: set[web.RequestHandler] = set()
 
     @web.middleware
-    async def note(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    def note(self, request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
         self._new.discard(request.protocol)
         self._old.discard(request.protocol)
-        return await handler(request)
+        return handler(request)
 
     async def listen(self, runner: web.AppRunner, listener: socket.socket) -> asyncio.Server:
         """Serve what the listener accepts, until the returned server is closed."""

@@ -25,7 +25,19 @@ _PREFLIGHT = {
 async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Run the handler; whatever it raises becomes an answer in the documented form."""
     began = time.perf_counter()
-    response = await _answer(request, handler)
+    response: web.StreamResponse
+    try:
+        if request.method == hdrs.METH_OPTIONS and request.path.startswith(_OPEN_PATHS):
+            response = web.Response(status=204, headers=_PREFLIGHT)
+        else:
+            response = await handler(request)
+    except DragonError as error:
+        response = error_response(error, request)
+    except web.HTTPException as error:
+        response = http_error_response(error)
+    except Exception:
+        log.exception("request_bug", method=request.method, path=request.path)
+        response = bug_response()
     log.info(
         "request",
         method=request.method,
@@ -34,20 +46,6 @@ async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         seconds=round(time.perf_counter() - began, 6),
     )
     return response
-
-
-async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
-    if request.method == hdrs.METH_OPTIONS and request.path.startswith(_OPEN_PATHS):
-        return web.Response(status=204, headers=_PREFLIGHT)
-    try:
-        return await handler(request)
-    except DragonError as error:
-        return error_response(error, request)
-    except web.HTTPException as error:
-        return http_error_response(error)
-    except Exception:
-        log.exception("request_bug", method=request.method, path=request.path)
-        return bug_response()
 
 
 async def allow_all_origins(request: web.Request, response: web.StreamResponse) -> None:
