@@ -9,6 +9,7 @@ from pathlib import Path
 import uvloop
 from rich.console import Console
 
+from tests.bench.events import measure_events
 from tests.bench.hello import measure_hello, measure_many
 from tests.bench.idle import measure_idle
 from tests.bench.plan import Plan
@@ -24,6 +25,7 @@ PARTS: dict[str, Callable[[Plan], Awaitable[list[Part]]]] = {
     "thumbs": measure_thumbs,
     "reuse": measure_reuse,
     "streams": measure_streams,
+    "events": measure_events,
     "idle": measure_idle,
 }
 

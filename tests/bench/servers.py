@@ -24,6 +24,7 @@ STATUS = (
 ANSWER = b"[" + STATUS % b"success" + b"]"
 POOL_SIZE = 16
 GATE_SECONDS = 0.02
+CHANNEL = "relay"
 
 
 class Server:
@@ -36,7 +37,7 @@ class Server:
 
 @contextmanager
 def bare_server(name: str, argument: str = "") -> Iterator[Server]:
-    """`ceiling`, `constant`, `round_trip URL`, `gate PATH` or `source FILE`, until the end."""
+    """One of those below by its name, and what it is told, until the end."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.bench.servers", name, argument],
         cwd=ROOT,
@@ -60,8 +61,14 @@ async def _run(name: str, argument: str) -> None:
         await asyncio.to_thread(sys.stdin.read)
         server.close()
         return
-    app = {"constant": _constant, "round_trip": _round_trip, "gate": _gate, "source": _source}[name]
-    runner = web.AppRunner(app(argument), access_log=None, shutdown_timeout=0.1)
+    apps = {
+        "constant": _constant,
+        "round_trip": _round_trip,
+        "gate": _gate,
+        "relay": _relay,
+        "source": _source,
+    }
+    runner = web.AppRunner(apps[name](argument), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
     print(runner.addresses[0][1], flush=True)
@@ -132,6 +139,39 @@ def _gate(path: str) -> web.Application:
         task = asyncio.create_task(watch())
         yield
         task.cancel()
+
+    app = web.Application()
+    app.router.add_get("/v1/status_stream", stream)
+    app.cleanup_ctx.append(lifetime)
+    return app
+
+
+def _relay(url: str) -> web.Application:
+    """Writes each message of one channel, "KEY LINE", to the stream that waits for the key."""
+    client = redis.Redis.from_url(url)
+    streams: dict[bytes, web.StreamResponse] = {}
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        await response.prepare(request)
+        await response.write(b"[" + STATUS % b"executing" + b"]\n")
+        streams[request.query["tasks"].encode()] = response
+        await asyncio.Event().wait()
+        return response
+
+    async def listen() -> None:
+        async with client.pubsub() as subscription:
+            await subscription.subscribe(CHANNEL)
+            async for message in subscription.listen():
+                if message["type"] == "message":
+                    key, _, line = message["data"].partition(b" ")
+                    await streams[key].write(line + b"\n")
+
+    async def lifetime(_: web.Application) -> AsyncIterator[None]:
+        task = asyncio.create_task(listen())
+        yield
+        task.cancel()
+        await client.aclose()
 
     app = web.Application()
     app.router.add_get("/v1/status_stream", stream)

@@ -28,7 +28,7 @@ async def measure_streams(plan: Plan) -> list[Part]:
         dragon_figures = await _measure(plan, dragon.port, dragon.server().pid, path, gate)
     gate = plan.directory / "bare.gate"
     with bare_server("gate", str(gate)) as bare:
-        bare_figures = await _measure(plan, bare.port, bare.pid, "/v1/status_stream", gate)
+        bare_figures = await _measure(plan, bare.port, bare.pid, path, gate)
     figures = {"dragon": dragon_figures, "bare streaming handler": bare_figures}
     return [
         Part(
