@@ -15,6 +15,7 @@ from dragon.engine.durability_log import DurabilityLog
 from dragon.engine.engine import Engine
 from dragon.engine.fetching import Fetcher
 from dragon.engine.isolation.pool import Decoders, DecoderSettings
+from dragon.engine.lag import LoopLag
 from dragon.engine.outputs import Outputs
 from dragon.engine.reaper import Reaper
 from dragon.engine.run import Tools
@@ -50,9 +51,10 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
         watches = await stack.enter_async_context(Watches(store, channel))
         engine = Engine(settings, registry, store, watches)
         drain = Drain(watches)
+        lag = LoopLag()
         connections = Connections(settings.write_timeout_seconds)
         runner = web.AppRunner(
-            build_web(settings, store, engine, drain, connections),
+            build_web(settings, store, engine, drain, lag, connections),
             access_log=None,
             handler_cancellation=True,
             shutdown_timeout=1.0,
@@ -62,6 +64,7 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
         background = await stack.enter_async_context(Background())
         background.start(connections.run(), "connections")
         background.start(DurabilityLog(store).run(), "durability")
+        background.start(lag.run(), "lag")
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         stack.callback((await connections.listen(runner, listener)).close)
@@ -94,7 +97,9 @@ async def work(settings: Settings, slots: dict[Kind, int]) -> None:
         )
         background = await stack.enter_async_context(Background())
         about = {"slots": slots, "confinement": decoders.confinement}
-        background.start(Announcer(store, name, about).run(), "announcer")
+        lag = LoopLag()
+        background.start(lag.run(), "lag")
+        background.start(Announcer(store, name, about, lag).run(), "announcer")
         background.start(Reaper(store, outputs).run(), "reaper")
         await stack.enter_async_context(Worker(tools, name, slots))
         log.info("worker_started", worker=name, slots=slots, confinement=decoders.confinement)
@@ -116,7 +121,12 @@ def _decoders(settings: Settings, registry: Registry) -> Decoders:
 
 
 def build_web(
-    settings: Settings, store: Store, engine: Engine, drain: Drain, connections: Connections
+    settings: Settings,
+    store: Store,
+    engine: Engine,
+    drain: Drain,
+    lag: LoopLag,
+    connections: Connections,
 ) -> web.Application:
     """All faces on one application."""
     app = web.Application(
@@ -127,7 +137,7 @@ def build_web(
     app.add_routes(
         [
             *Pages().routes(),
-            *Operations(store, engine, drain).routes(),
+            *Operations(store, engine, drain, lag).routes(),
             *DragonV1(settings, Accounts(settings), engine).routes(),
             web.get("/files/{key}/{filename}", FilesHandler(engine, Outputs(settings.data)).serve),
         ]

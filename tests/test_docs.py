@@ -21,6 +21,7 @@ from docs.generate_tasks import PAGE, tasks_page
 from dragon import errors
 from dragon.app import build_web
 from dragon.engine.engine import Engine
+from dragon.engine.lag import LoopLag
 from dragon.engine.watching import Watches
 from dragon.errors import DragonError
 from dragon.http.connections import Connections
@@ -128,7 +129,7 @@ async def routes(tmp_path: Path) -> AsyncIterator[set[str]]:
     async with Store(settings) as store:
         watches = Watches(store, "AAA")
         engine = Engine(settings, Registry.load(["tasks"]), store, watches)
-        app = build_web(settings, store, engine, Drain(watches), Connections(1.0))
+        app = build_web(settings, store, engine, Drain(watches), LoopLag(), Connections(1.0))
         yield {
             f"{route.method} {route.resource.canonical}"
             for route in app.router.routes()

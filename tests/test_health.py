@@ -1,6 +1,7 @@
 """What operators see: health in words, and metrics that Prometheus can read."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ from prometheus_client.samples import Sample
 from structlog.testing import capture_logs
 
 from dragon.engine.durability_log import DurabilityLog
+from dragon.engine.lag import LoopLag
 from dragon.faces.operations import versions_of
 from dragon.settings import Settings
 from dragon.store.figures import read_figures
 from dragon.store.store import Store
 from tests.conftest import Api
+from tests.decoders import Logs
 from tests.jobs import line_of, submission
 from tests.support import DEADLINE_SECONDS, Dragon, Part, eventually, until, valkey_server
 
@@ -54,6 +57,7 @@ async def test_a_dragon_that_is_whole_is_ready_and_tells_its_confinement(
     [(name, worker)] = health["workers"].items()
     assert str(dragon.worker().pid) in name
     assert worker["slots"] == {"fast": 100, "heavy": 2, "flow": 1000, "record": 8}
+    assert 0 <= worker["loop_lag_seconds"] < DEADLINE_SECONDS
     assert worker["confinement"]
     assert all(isinstance(words, str) and words for words in worker["confinement"].values())
     assert {"dragon", "python", "aiohttp", "redis"} <= health["versions"].keys()
@@ -248,3 +252,32 @@ async def test_figures_tell_jobs_that_wait_to_retry(store: Store) -> None:
     idle = {queue.kind: queue.idle_seconds for queue in figures.queues}
     assert idle["heavy"] is None
     assert idle["fast"] == pytest.approx(0, abs=5)
+
+
+async def test_a_server_tells_how_late_it_comes_to_what_is_due(api: Api, dragon: Dragon) -> None:
+    before = value(await read_metrics(api), "dragon_loop_lag_seconds_count")
+
+    async def is_counted() -> list[Sample]:
+        samples = await read_metrics(api)
+        count = value(samples, "dragon_loop_lag_seconds_count")
+        return samples if count > before else []
+
+    samples = await until(is_counted)
+    buckets = [one for one in samples if one.name == "dragon_loop_lag_seconds_bucket"]
+    counts = [one.value for one in buckets]
+    assert counts == sorted(counts)
+    assert counts[-1] == value(samples, "dragon_loop_lag_seconds_count")
+    assert value(samples, "dragon_loop_lag_seconds_sum") > 0
+
+
+async def test_a_loop_that_stands_still_is_logged_and_counted(logs: Logs) -> None:
+    lag = LoopLag()
+    measuring = asyncio.create_task(lag.run())
+    await eventually(lambda: sum(lag.counts))
+    time.sleep(0.4)  # noqa: ASYNC251
+    await eventually(lambda: logs)
+    measuring.cancel()
+    [held_up] = logs
+    assert held_up["event"] == "loop_was_held_up"
+    assert 0.25 < held_up["seconds"] <= round(lag.take_worst(), 3)
+    assert lag.take_worst() == 0

