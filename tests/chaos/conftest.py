@@ -25,11 +25,16 @@ def chance(request: pytest.FixtureRequest) -> random.Random:
 
 
 @pytest.fixture
-def n(request: pytest.FixtureRequest) -> int:
+def is_long(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--long", False))
+
+
+@pytest.fixture
+def n(request: pytest.FixtureRequest, is_long: bool) -> int:
     """How often: the `ci` of the test's mark, or its `long` with --long."""
     mark = request.node.get_closest_marker("chaos")
     assert mark
-    times = mark.kwargs["long" if request.config.getoption("--long", False) else "ci"]
+    times = mark.kwargs["long" if is_long else "ci"]
     assert isinstance(times, int)
     return times
 
@@ -41,7 +46,8 @@ async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
 
 
 @pytest_asyncio.fixture
-async def fleet_of_short_patience(tmp_path: Path) -> AsyncIterator[Fleet]:
-    """Its server waits two seconds for a client to take a line."""
-    async with Fleet(tmp_path, servers=1, DRAGON_WRITE_TIMEOUT_SECONDS="2") as fleet:
+async def fleet_of_patience(tmp_path: Path, is_long: bool) -> AsyncIterator[Fleet]:
+    """Its server waits as long as it does by itself for a client to take a line; or two seconds."""
+    seconds = "30" if is_long else "2"
+    async with Fleet(tmp_path, servers=1, DRAGON_WRITE_TIMEOUT_SECONDS=seconds) as fleet:
         yield fleet

@@ -1,16 +1,13 @@
-"""Clients that repeat, read nothing, leave, ask for too much or are not who they say."""
+"""Clients that repeat, leave or are not who they say."""
 
 import asyncio
 import json
 import random
 import re
-import socket
-import time
 from contextlib import suppress
 from typing import Any
 
 import aiohttp
-import psutil
 import pytest
 
 from tests.chaos.check import check
@@ -51,63 +48,6 @@ async def answered(api: Api, headers: dict[str, str]) -> Any:
     return await until(ask)
 
 
-@pytest.mark.chaos(ci=20, long=200)
-async def test_p16_clients_that_do_not_read_hurt_only_themselves(
-    fleet_of_short_patience: Fleet, n: int
-) -> None:
-    fleet = fleet_of_short_patience
-    server = fleet.servers[0]
-    keys = await fleet.submit([HELLO] * 2_000)
-    await fleet.wait(keys)
-    before = await slowest(fleet, server)
-    # As many that read: what these take is no fault of those that do not.
-    await asyncio.gather(*(fleet.follow(keys) for _ in range(n)))
-    memory_bytes = server.process.memory_info().rss
-    silent = [ask_and_read_nothing(server, keys) for _ in range(n)]
-    try:
-        during = await slowest(fleet, server)
-        assert during <= 2 * before + 0.5
-        assert server.process.memory_info().rss - memory_bytes <= 1_000_000 * n
-        await until(lambda: are_dropped(server, silent), 60)
-    finally:
-        for connection in silent:
-            connection.close()
-    await check(fleet, is_exact=True)
-
-
-async def slowest(fleet: Fleet, server: Part) -> float:
-    """Seconds that the slowest of some short requests takes."""
-    times = []
-    for _ in range(20):
-        began = time.monotonic()
-        status, answer = await fleet.api(server).post("/v1/create", {"tasks": HELLO, "block": True})
-        assert status == 200
-        fleet.ledger.acknowledge(answer)
-        times.append(time.monotonic() - began)
-    return max(times)
-
-
-def ask_and_read_nothing(server: Part, keys: list[str]) -> socket.socket:
-    connection = socket.socket()
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    host, port = server.url().removeprefix("http://").split(":")
-    connection.connect((host, int(port)))
-    body = json.dumps({"tasks": keys}).encode()
-    head = f"POST /v1/status_stream HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
-    connection.sendall(head.encode() + body)
-    return connection
-
-
-async def are_dropped(server: Part, silent: list[socket.socket]) -> bool:
-    """The server has none of these connections any more."""
-    ours = {connection.getsockname()[1] for connection in silent}
-    theirs = await asyncio.to_thread(server.process.net_connections)
-    return not any(
-        one.raddr and one.raddr.port in ours and one.status == psutil.CONN_ESTABLISHED
-        for one in theirs
-    )
-
-
 @pytest.mark.chaos(ci=100, long=1000)
 async def test_p17_a_disconnect_at_any_byte_leaves_no_half_a_task(
     fleet: Fleet, chance: random.Random, n: int
@@ -136,47 +76,6 @@ async def leave_at_random(server: Part, tasks: list[Any], chance: random.Random)
         if is_sent:
             await reader.readexactly(chance.randint(1, 300))
     writer.transport.abort()
-
-
-@pytest.mark.chaos(ci=1, long=10)
-async def test_p26_what_is_too_much_is_refused_and_others_get_their_turn(
-    fleet: Fleet, chance: random.Random, n: int
-) -> None:
-    few = {"Authorization": "Secret few-secret"}
-    for _ in range(n):
-        flood = [
-            asyncio.create_task(ask(fleet, few, chance, 1 + chance.randrange(5)))
-            for _ in range(200)
-        ]
-        await fleet.submit([{"task_name": "site.write", "text": "a", "steps": 10}] * 1000)
-        began = time.monotonic()
-        other = {"Authorization": "Secret other-secret"}
-        status, [final] = await fleet.api().post(
-            "/v1/create", {"tasks": HELLO, "block": True}, **other
-        )
-        assert (status, final["status"]) == (200, "success")
-        assert time.monotonic() - began <= 5
-        fleet.ledger.acknowledge([final])
-        answers = await asyncio.gather(*flood)
-        assert {status for status, _ in answers} == {200, 401}
-    await check(fleet, is_exact=True)
-
-
-async def ask(
-    fleet: Fleet, headers: dict[str, str], chance: random.Random, count: int
-) -> tuple[int, int]:
-    """Status and Retry-After of one of many requests."""
-    tasks = [{"task_name": "site.steps", "steps": 1}] * count
-    answer = await fleet.api(chance.choice(fleet.servers)).ask(
-        "POST", "/v1/create", json={"tasks": tasks}, headers=headers
-    )
-    if answer.status == 200:
-        fleet.ledger.acknowledge(answer.json)
-        return 200, 0
-    assert answer.status == 401
-    seconds = int(answer.headers["Retry-After"])
-    assert seconds >= 1
-    return 401, seconds
 
 
 @pytest.mark.chaos(ci=4, long=1000)

@@ -1,13 +1,14 @@
 """Files and addresses that are broken, hostile or too large, and a disk that is full."""
 
 import asyncio
+import json
 import random
 import resource
 import struct
 import subprocess
 import time
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,17 @@ from tests.chaos.check import check
 from tests.chaos.harness import Definition, Fleet
 from tests.chaos.test_crashes import mixed
 from tests.conftest import Origin
+from tests.fetching import Canary
 from tests.pictures import CAT, animation
 
-FAMILIES = ("jpg", "png", "webp", "gif", "avif", "tif")
+BAITED = {
+    "svg": b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9">'
+    b'<image href="BAIT"/><image href="FILE"/></svg>',
+    "m3u8": b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nBAIT\n#EXTINF:9,\nFILE\n",
+    "mvg": b"push graphic-context\nimage over 0,0 9,9 'BAIT'\nimage over 0,0 9,9 'FILE'\n",
+}
+FAMILIES = ("jpg", "png", "webp", "gif", "avif", "tif", *BAITED)
+CANARY_SONG = b"canary-that-nobody-may-hear"
 DISK_BYTES = 64 * 1024 * 1024
 HOSTILE_ADDRESSES = (
     "http://169.254.169.254/latest/meta-data/",
@@ -180,43 +189,65 @@ async def watch_memory(fleet: Fleet) -> None:
 @pytest.mark.chaos(ci=20, long=10_000)
 @pytest.mark.parametrize("family", FAMILIES)
 async def test_p36_mutated_files_hurt_nobody(
-    fleet: Fleet, chance: random.Random, origin: Origin, n: int, family: str
+    fleet: Fleet, chance: random.Random, origin: Origin, canary: Canary, n: int, family: str
 ) -> None:
-    whole = picture(family)
+    (fleet.data / "canary").write_bytes(CANARY_SONG)
+    baits = [
+        f"http://127.0.0.1:{canary.port}/canary.png".encode(),
+        f"file://{fleet.data}/canary".encode(),
+        f"../../../canary\0{fleet.data}/canary".encode(),
+    ]
+    whole = picture(family, b" ".join(baits))
     workers = [worker.process.pid for worker in fleet.workers]
     for first in range(0, n, 100):
         numbers = range(first, min(first + 100, n))
-        origin.bodies |= {f"{number}": mutated(whole, chance) for number in numbers}
+        origin.bodies |= {f"{number}": mutated(whole, baits, chance) for number in numbers}
         await fleet.wait(await fleet.submit([thumb(origin.url(f"{one}")) for one in numbers]))
     assert [worker.process.pid for worker in fleet.workers] == workers
     [final] = await fleet.wait(await fleet.submit([thumb(origin.url("rocket.jpg"))]))
     assert final["status"] == "success"
+    assert not canary.was_touched
+    assert CANARY_SONG not in b"".join([*told_by(fleet)])
     await check(fleet, is_exact=True)
 
 
-def picture(family: str) -> bytes:
-    from pyvips import Image
+def told_by(fleet: Fleet) -> Iterator[bytes]:
+    """All that anybody learns: files, statuses, logs."""
+    yield from (path.read_bytes() for path in (fleet.data / "files").rglob("*") if path.is_file())
+    yield json.dumps(fleet.ledger.ends).encode()
+    yield fleet.logs().encode()
+
+
+def picture(family: str, bait: bytes) -> bytes:
+    """A small picture that names, in its metadata, what it hopes will be read."""
+    if family in BAITED:
+        return BAITED[family].replace(b"BAIT", bait.split()[0]).replace(b"FILE", bait.split()[1])
+    from pyvips import GValue, Image
 
     from tasks.toolkit import vips
     from tasks.toolkit.geometry import Size
 
-    image = vips.resize(Image.new_from_file(str(CAT)), Size(150, 100))
-    data: bytes = image.write_to_buffer(f".{family}", keep="none")
+    image = vips.resize(Image.new_from_file(str(CAT)), Size(150, 100)).copy()
+    image.set_type(GValue.blob_type, "xmp-data", bait)
+    data: bytes = image.write_to_buffer(f".{family}")
     return data
 
 
-def mutated(whole: bytes, chance: random.Random) -> bytes:
-    """Some bytes changed, some left out, the end cut off; often near the front."""
+def mutated(whole: bytes, baits: Sequence[bytes], chance: random.Random) -> bytes:
+    """Some bytes changed, left out or replaced by a bait, the end cut off; often near the front."""
     data = bytearray(whole)
     for _ in range(chance.randint(1, 20)):
         place = int(len(data) * chance.random() ** chance.choice([1, 4]))
-        change: Any = chance.choice(["flip", "most", "drop", "repeat"])
+        change: Any = chance.choice(["flip", "most", "drop", "repeat", "bait"])
         if change == "flip":
             data[place] ^= 1 << chance.randrange(8)
         elif change == "most":
             data[place] = chance.choice([0, 255, 127, 128])
         elif change == "drop":
             del data[place : place + chance.randint(1, 9)]
+        elif change == "bait":
+            bait = chance.choice(baits)
+            data[place : place + len(bait)] = bait
         else:
             data[place:place] = data[place : place + chance.randint(1, 40)]
     return bytes(data[: chance.randint(1, len(data))] if chance.random() < 0.2 else data)
