@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos bench check docs clean
+.PHONY: help run test chaos soak bench check docs clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 10
@@ -26,6 +26,9 @@ test: .venv/test.stamp  ## run the whole test suite (ARGS="-k thumb" for a part 
 
 chaos: .venv/test.stamp  ## prove the promises under random faults (ARGS=--long for hours of it)
 	@$(BIN)/pytest --numprocesses 4 --dist worksteal -m chaos tests/chaos $(ARGS)
+
+soak: .venv/test.stamp  ## mixed load and faults for 20 minutes: is memory flat? (ARGS="--minutes 3")
+	@$(BIN)/python -m tests.chaos.soak $(ARGS)
 
 bench: .venv/test.stamp  ## measure speed and memory beside bare handlers
 	@$(BIN)/python -m tests.bench $(ARGS)

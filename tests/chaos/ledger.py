@@ -27,6 +27,12 @@ class Ledger:
                 self.tell(status)
         return keys
 
+    def forget(self, keys: Iterable[str]) -> None:
+        """Their records may expire."""
+        for key in keys:
+            self._keys.pop(key, None)
+            self.ends.pop(key, None)
+
     def tell(self, final: Any) -> None:
         assert final["status"] in FINAL, final
         known = self.ends.setdefault(final["key"], final)
