@@ -61,7 +61,8 @@ def assert_restarted_in_time(ends: dict[str, Any], killed_at: dict[str, list[flo
     for key, moments in killed_at.items():
         final = ends[key]
         if "the worker was lost" in str(final.get("result")):
-            assert len(moments) == ATTEMPTS
+            # A kill between a claim and its line in the log leaves no trace there.
+            assert ATTEMPTS - 1 <= len(moments) <= ATTEMPTS
             continue
         started = datetime.fromisoformat(final["events"]["started"]).timestamp()
         assert started - max(moments) <= LEASE_SECONDS + 5
