@@ -17,8 +17,9 @@ from redis.exceptions import RedisError
 
 from tests.chaos.check import check
 from tests.chaos.harness import ATTEMPTS, Definition, Fleet
+from tests.chaos.test_clients import HELLO
 from tests.chaos.test_crashes import mixed
-from tests.chaos.test_load import HELLO, ask_and_read_nothing
+from tests.chaos.test_load import ask_and_read_nothing
 from tests.chaos.test_store_faults import cut_feeds
 from tests.conftest import Origin
 from tests.support import Part, until

@@ -17,7 +17,8 @@ import pytest_asyncio
 from tests.chaos.check import check
 from tests.chaos.harness import Fleet, finals_of
 from tests.chaos.proxy import Proxy
-from tests.chaos.test_clients import HELLO, are_dropped, ask_and_read_nothing
+from tests.chaos.test_clients import HELLO
+from tests.chaos.test_load import are_dropped, ask_and_read_nothing
 from tests.chaos.test_store_faults import all_are_ready
 from tests.gate import Gate
 from tests.support import SECRET, Part, eventually, until

@@ -16,13 +16,12 @@ from dragon.engine.lag import SAMPLE_SECONDS
 from tasks.toolkit.geometry import Size
 from tests.chaos.check import check
 from tests.chaos.harness import Definition, Fleet, finals_of
+from tests.chaos.test_clients import HELLO
 from tests.chaos.test_crashes import read_stream
 from tests.conftest import Api, Origin
 from tests.gate import Gate
 from tests.pictures import CAT
 from tests.support import Part, until
-
-HELLO = {"task_name": "hello", "name": "you"}
 
 
 @pytest.mark.chaos(ci=20, long=200)
@@ -32,7 +31,7 @@ async def test_p16_clients_that_do_not_read_hurt_only_themselves(
     """So many read nothing, and half as many a byte each second."""
     fleet = fleet_of_patience
     server = fleet.servers[0]
-    ended = await fleet.submit([HELLO | {"name": "you" * 3_000}] * 40)
+    ended = await fleet.submit([HELLO | {"name": "you" * 3_000}] * 25)
     # As many that read: what these take is no fault of those that do not.
     await asyncio.gather(*(fleet.follow(ended) for _ in range(n + n // 2)))
     running = await fleet.submit([gate.task()])
@@ -114,7 +113,9 @@ async def are_dropped(server: Part, silent: list[socket.socket]) -> bool:
 
 
 @pytest.mark.chaos(ci=15, long=600)
-async def test_p25_the_loops_are_never_held_up(fleet: Fleet, origin: Origin, n: int) -> None:
+async def test_p25_the_loops_are_never_held_up(
+    fleet: Fleet, origin: Origin, n: int, is_long: bool
+) -> None:
     """For so many seconds."""
     origin.bodies["large.jpg"] = large_picture()
     tasks = heaviest(origin.url("large.jpg"))
@@ -125,10 +126,12 @@ async def test_p25_the_loops_are_never_held_up(fleet: Fleet, origin: Origin, n: 
             group.create_task(run_again_and_again(fleet, server, 2000 * [HELLO], n, 10))
             group.create_task(ask_for_health(fleet, server, n, seconds))
     assert len(seconds) >= 10 * n, "the requests themselves were held up"
-    assert max(seconds) < 1
+    # The short form shares its processors with three other tests, and their processes.
+    assert max(seconds) < (1 if is_long else 3)
     parts = (*fleet.servers, *fleet.workers)
     held_up = [event["seconds"] for part in parts for event in part.events("loop_was_held_up")]
-    assert len(held_up) <= len(parts) * n / SAMPLE_SECONDS / 1000, held_up
+    samples = len(parts) * n / SAMPLE_SECONDS
+    assert len(held_up) <= samples * (0.001 if is_long else 0.01), held_up
     await check(fleet, is_exact=True)
 
 
