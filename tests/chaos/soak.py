@@ -202,6 +202,8 @@ async def main() -> None:
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--seed", default=secrets.token_hex(4))
     asked = parser.parse_args()
+    if asked.minutes < 2:
+        parser.error("records are kept for 45 seconds, so less than two minutes show only growth")
     print(f"the same faults again: --seed {asked.seed}")
     print(*(f"{column:>11}" for column in COLUMNS))
     origin = Origin()
