@@ -58,6 +58,17 @@ def test_each_size_is_honoured_and_as_good_as_one_made_alone() -> None:
                 assert psnr(image, alone.image) > 30, name
 
 
+@pytest.mark.parametrize("width", [130, 150, 190, 380, 700])
+def test_a_jpeg_decoded_at_a_fraction_is_as_good_as_one_decoded_whole(
+    tmp_path: Path, width: int
+) -> None:
+    large = Image.new_from_file(str(CAT)).resize(6)
+    jpeg = write(tmp_path / "large.jpg", large.jpegsave_buffer(Q=95))
+    whole = Image.new_from_file(str(jpeg)).tiffsave_buffer()
+    expected = Thumbnail(write(tmp_path / "whole.tiff", whole), width=width, format="png")
+    assert psnr(Thumbnail(jpeg, width=width, format="png").image, expected.image) > 38
+
+
 def test_the_files_come_in_the_order_of_their_names() -> None:
     images = thumbnails(ROCKET, {"b": {"width": 20}, "a": {"width": 30}, "c": {"width": 10}})
     assert {name: image.width for name, image in images.items()} == {"b": 20, "a": 30, "c": 10}
