@@ -92,7 +92,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     fetch_max_redirects: Annotated[int, Meta(ge=0)] = 5
 
     decoders: Annotated[int, Meta(ge=0)] = 0
-    decoder_max_jobs: Positive = 500
+    decoder_max_jobs: Positive = 2000
     decoder_memory_bytes: Positive = 2 * 1024**3
     decoder_cpu_seconds: Positive = 60
     max_pixels: Positive = 100_000_000

@@ -45,7 +45,8 @@ class Decoders:
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
-        count = self._settings.count or len(os.sched_getaffinity(0))
+        # One more than can run at once: it has the next picture while another hands one over.
+        count = self._settings.count or len(os.sched_getaffinity(0)) + 1
         tried = [asyncio.Event() for _ in range(count)]
         self._seats = [self._tasks.create_task(self._keep(event)) for event in tried]
         try:

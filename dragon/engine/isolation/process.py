@@ -30,7 +30,7 @@ MAX_LOGGED_BYTES = 64 * 1024
 
 
 class DecoderSettings(Struct, frozen=True, kw_only=True):
-    """Each is the setting `decoder_<name>`; a `count` of 0 means one per processor.
+    """Each is the setting `decoder_<name>`; a `count` of 0 means one per processor, and one more.
 
     `warm` are the modules that children import at their start, and `environment` the variables
     that these read. A function can only be called if the top-level package of its module is among
