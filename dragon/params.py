@@ -1,5 +1,6 @@
 """Reads a task's parameters out of JSON or a query string, and words every problem found."""
 
+import functools
 import json
 import re
 from collections.abc import Mapping
@@ -27,7 +28,7 @@ def read_query_params(
     task: TaskType, values: Mapping[str, list[str]]
 ) -> tuple[Params | None, Problems]:
     """The same of a query string, each name with all its texts; lists may repeat the name."""
-    hints = get_type_hints(task.params, include_extras=True)
+    hints = _hints(task.params)
     parsed = {name: _from_texts(hints.get(name, str), texts) for name, texts in values.items()}
     return _convert(task.params, parsed, is_strict=False)
 
@@ -47,6 +48,11 @@ def json_or_text(text: str) -> Any:
         return text
 
 
+@functools.cache
+def _hints(struct: type[msgspec.Struct]) -> dict[str, Any]:
+    return get_type_hints(struct, include_extras=True)
+
+
 def _convert(
     params: type[Params], values: Mapping[str, Any], *, is_strict: bool
 ) -> tuple[Params | None, Problems]:
@@ -60,7 +66,7 @@ def _convert(
 def _find_problems(
     struct: type[msgspec.Struct], values: Mapping[str, Any], *, is_strict: bool
 ) -> Problems:
-    hints = get_type_hints(struct, include_extras=True)
+    hints = _hints(struct)
     problems: Problems = {}
     for field in msgspec.structs.fields(struct):
         if field.name not in values:

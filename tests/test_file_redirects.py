@@ -1,11 +1,16 @@
-"""Redirects to output files: which name selects which file, and how long a redirect may be kept."""
+"""Redirects to output files: which name selects which file, how long a redirect is kept."""
 
+import asyncio
+import signal
+from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
 from tests.conftest import Answer, Api, Origin
+from tests.support import DEADLINE_SECONDS, SECRET, Dragon
 
 pytestmark = pytest.mark.usefixtures("no_bugs")
 
@@ -105,3 +110,37 @@ async def test_a_long_address_fits_into_a_query(api: Api, origin: Origin) -> Non
     query = {"task_name": "image.thumb", "url": url, "width": 20}
     answer = await api.ask("GET", "/v1/create_file/a.jpg", params=query, headers=api.headers)
     assert answer.status == 302
+
+
+# Answers that a server remembers
+
+
+async def test_a_redirect_is_answered_again_while_valkey_stands_still(
+    tmp_path: Path, origin: Origin
+) -> None:
+    with Dragon(tmp_path) as own:
+        async with aiohttp.ClientSession(own.url) as session:
+            first = await location(session, origin)
+            own.valkey().send_signal(signal.SIGSTOP)
+            try:
+                assert await location(session, origin) == first
+            finally:
+                own.valkey().send_signal(signal.SIGCONT)
+
+
+async def test_a_redirect_is_made_anew_once_it_is_reused_no_longer(
+    tmp_path: Path, origin: Origin
+) -> None:
+    with Dragon(tmp_path, DRAGON_REUSE_SECONDS="2") as own:
+        async with aiohttp.ClientSession(own.url) as session, asyncio.timeout(DEADLINE_SECONDS):
+            first = await location(session, origin)
+            while await location(session, origin) == first:
+                pass
+
+
+async def location(session: aiohttp.ClientSession, origin: Origin) -> str:
+    query = {"task_name": "image.thumb", "url": origin.url("rocket.jpg"), "secret": SECRET}
+    path = "/v1/create_file/a.jpg"
+    async with session.get(path, params=query, allow_redirects=False) as response:
+        assert response.status == 302
+        return response.headers["Location"]

@@ -7,6 +7,7 @@ import msgspec
 import structlog
 
 from dragon.engine.definitions import Definition
+from dragon.engine.ended import EndedJobs
 from dragon.engine.watching import Watch, Watches
 from dragon.errors import BadRequest, Problem, UnknownKeys
 from dragon.registry import Registry
@@ -29,6 +30,8 @@ class Engine:
         self.watches = watches
         self._settings = settings
         self._store = store
+        self._by_key = EndedJobs()
+        self._by_fingerprint = EndedJobs()
 
     def prepare(
         self,
@@ -36,17 +39,14 @@ class Engine:
         account: Account,
         base_url: str,
         *,
-        is_reusable: bool = False,
+        fingerprint: str = "",
         idempotency: Idempotency | None = None,
     ) -> Submission:
-        """The jobs of one request; with `is_reusable` an identical one's job may answer it.
+        """The jobs of one request; one with the same `fingerprint` may answer it.
 
         With `idempotency` the request's own jobs answer it when it is repeated.
         """
-        fingerprint = None
-        if is_reusable and self._settings.reuse_seconds and not definitions[0].problems:
-            fingerprint = _fingerprint(definitions[0], account, base_url)
-        shard = self._store.keys.shard_for(idempotency.key if idempotency else fingerprint)
+        shard = self._store.keys.shard_for(idempotency.key if idempotency else fingerprint or None)
         queued = self._store.clock.iso()
         jobs = [
             self._job(definition, account, base_url, shard, queued) for definition in definitions
@@ -58,7 +58,7 @@ class Engine:
             jobs=tuple(jobs),
             updates=tuple(map(_first_update, definitions, jobs)),
             shard=shard,
-            fingerprint=fingerprint or "",
+            fingerprint=fingerprint,
             reuse_seconds=self._settings.reuse_seconds,
             idempotency=idempotency,
         )
@@ -110,6 +110,16 @@ class Engine:
         self._check_size(sum(len(record.update.line) for record in answer))
         return answer
 
+    async def read_for_files(self, key: str) -> Record:
+        """The record of one job; an ended one is read once while its files are kept."""
+        known = self._by_key.get(key)
+        if known and self.seconds_left(known):
+            return known
+        [record] = await self.read([key])
+        if record.update.is_final:
+            self._by_key.put(key, record)
+        return record
+
     def _check_size(self, size: int) -> None:
         limit = self._settings.max_answer_bytes
         if size > limit:
@@ -151,8 +161,21 @@ class Engine:
             [record] = await self.read([key])
         return record
 
-    async def run_reusable(self, submission: Submission) -> Record:
-        """The record of the one job, or of an identical one that ran or runs, once it has ended."""
+    async def run_reusable(self, definition: Definition, account: Account, base_url: str) -> Record:
+        """The record of a job, or of an identical one that ran or runs, once it has ended."""
+        if not self._settings.reuse_seconds or definition.problems:
+            return await self._run_one(self.prepare([definition], account, base_url))
+        fingerprint = _fingerprint(definition, account, base_url)
+        known = self._by_fingerprint.get(fingerprint)
+        if known and self.reuse_seconds_left(known):
+            return known
+        submission = self.prepare([definition], account, base_url, fingerprint=fingerprint)
+        record = await self._run_one(submission)
+        if record.update.state == "success":
+            self._by_fingerprint.put(fingerprint, record)
+        return record
+
+    async def _run_one(self, submission: Submission) -> Record:
         with await self.watches.open([submission.jobs[0].key]) as watch:
             answered = await self._submit(submission)
             if not answered and not submission.updates[0].is_final:

@@ -102,10 +102,8 @@ class DragonV1:
     async def create_file_by_get(self, request: web.Request) -> web.Response:
         account = self._accounts.authenticate(request, None)
         definition = self._read_query_definition(request)
-        submission = self._engine.prepare(
-            [definition], account, self._base_url(request), is_reusable=True
-        )
-        record = await self._engine.run_reusable(submission)
+        base_url = self._base_url(request)
+        record = await self._engine.run_reusable(definition, account, base_url)
         return self._redirect(request, record, self._engine.reuse_seconds_left(record))
 
     async def _read_creation(self, request: web.Request) -> tuple[Account, Parameters]:

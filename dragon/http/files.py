@@ -58,7 +58,7 @@ class FilesHandler:
         key, filename = request.match_info["key"], request.match_info["filename"]
         if not is_key(key):
             raise web.HTTPNotFound
-        [record] = await self._engine.read([key])
+        record = await self._engine.read_for_files(key)
         file = next((file for file in record.files if file.filename == filename), None)
         if file is None or not self._outputs.path(file).is_file():
             raise web.HTTPNotFound

@@ -1,0 +1,27 @@
+"""Remembers records of ended jobs, so that asking for them again needs no call of Valkey."""
+
+from collections import OrderedDict
+
+from dragon.schemas import Record
+
+MAX_RECORDS = 5_000
+"""A record mostly takes a kilobyte or two."""
+
+
+class EndedJobs:
+    """The newest of them, under any name. How long one may be used is for the caller to judge.
+
+    A job that has ended stays as it is until it expires: nothing ever has to be taken back.
+    """
+
+    def __init__(self) -> None:
+        self._records: OrderedDict[str, Record] = OrderedDict()
+
+    def get(self, name: str) -> Record | None:
+        return self._records.get(name)
+
+    def put(self, name: str, record: Record) -> None:
+        self._records[name] = record
+        self._records.move_to_end(name)
+        if len(self._records) > MAX_RECORDS:
+            self._records.popitem(last=False)
