@@ -5,7 +5,8 @@ from collections import OrderedDict
 from dragon.schemas import Record
 
 MAX_RECORDS = 5_000
-"""A record mostly takes a kilobyte or two."""
+MAX_LINE_BYTES = 4_096
+"""Of the status of a job: most are much smaller, and no result of a task may fill the server."""
 
 
 class EndedJobs:
@@ -21,6 +22,8 @@ class EndedJobs:
         return self._records.get(name)
 
     def put(self, name: str, record: Record) -> None:
+        if len(record.update.line) > MAX_LINE_BYTES:
+            return
         self._records[name] = record
         self._records.move_to_end(name)
         if len(self._records) > MAX_RECORDS:

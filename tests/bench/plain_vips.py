@@ -28,7 +28,7 @@ def loop(path: str, seconds: str) -> None:
 
 
 def _thumbnail(path: str) -> bytes:
-    image = pyvips.Image.thumbnail(path, 300, height=200)
+    image = pyvips.Image.thumbnail(path + "[fail_on=error]", 300, height=200, output_profile="srgb")
     saved: bytes = image.jpegsave_buffer(Q=85, optimize_coding=True, keep="none")
     return saved
 
