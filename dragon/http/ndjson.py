@@ -25,6 +25,7 @@ class Streams:
 
     def __init__(self, translate: Callable[[Update], bytes], timeout_seconds: float) -> None:
         self._lines = _Lines(translate)
+        self._outbox = _Outbox()
         self._timeout_seconds = timeout_seconds
 
     async def send(
@@ -34,7 +35,7 @@ class Streams:
 
         An error after the first byte becomes the last line: the client sees it, and no half line.
         """
-        stream = _Stream(request, self._lines, self._timeout_seconds)
+        stream = _Stream(request, self._lines, self._outbox, self._timeout_seconds)
         with watch:
             try:
                 await stream.begin(self._lines.all(updates))
@@ -74,14 +75,35 @@ class _Lines:
         return self._chunk
 
 
+class _Outbox:
+    """What goes out in one turn of the loop: one write for each client, however many lines."""
+
+    def __init__(self) -> None:
+        self._chunks: dict[asyncio.Transport, list[bytes]] = {}
+
+    def post(self, transport: asyncio.Transport, chunk: bytes) -> None:
+        if not self._chunks:
+            # Before the task of any stream that is woken now: it may have more to write, or all.
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._chunks.setdefault(transport, []).append(chunk)
+
+    def _flush(self) -> None:
+        posted, self._chunks = self._chunks, {}
+        for transport, chunks in posted.items():
+            transport.write(b"".join(chunks))
+
+
 class _Stream:
     """Writes to one client: at once where news are heard, or as its reader is ready for more."""
 
-    __slots__ = ("_is_chunked", "_lines", "_request", "_timeout_seconds", "response")
+    __slots__ = ("_is_chunked", "_lines", "_outbox", "_request", "_timeout_seconds", "response")
 
-    def __init__(self, request: web.Request, lines: _Lines, timeout_seconds: float) -> None:
+    def __init__(
+        self, request: web.Request, lines: _Lines, outbox: _Outbox, timeout_seconds: float
+    ) -> None:
         self._request = request
         self._lines = lines
+        self._outbox = outbox
         self._timeout_seconds = timeout_seconds
         self.response = web.StreamResponse(headers=_HEADERS)
 
@@ -118,7 +140,7 @@ class _Stream:
         except Exception:
             # A bug, which the task meets again and tells: others must hear of their updates.
             return False
-        transport.write(chunk)
+        self._outbox.post(transport, chunk)
         return True
 
     async def _write(self, data: bytes) -> None:
