@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Generic, TypeVar
 
 from dragon.errors import Unavailable
-from dragon.store.connection import UNREACHABLE
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -19,30 +18,25 @@ class Batch(Generic[Item, Answer]):
     """`send` gets items of at most MAX_SIZE together and returns an answer for each, in order.
 
     While one call is under way the next items gather, so batches grow with the load and a lone
-    item waits for nobody. If `send` raises, all callers of that batch get the error; whoever has
-    no answer in time, since a slow call is before its own, gets Unavailable. `start` runs a side
-    task; `size` tells how much work an item is.
+    item waits for nobody. If `send` raises, all callers of that batch get the error; if it is
+    Unavailable so do those who wait already, for they would wait as long again. `start` runs a
+    side task; `size` tells how much work an item is.
     """
 
     def __init__(
         self,
         start: Callable[[Coroutine[Any, Any, None], str], object],
-        timeout_seconds: float,
         send: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]],
         size: Callable[[Item], int] = lambda _: 1,
     ) -> None:
         self._send = send
         self._start = start
-        self._timeout_seconds = timeout_seconds
         self._size = size
         self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
         self._is_sending = False
 
     def add(self, item: Item) -> asyncio.Future[Answer]:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Answer] = loop.create_future()
-        deadline = loop.call_later(self._timeout_seconds, _give_up, future)
-        future.add_done_callback(lambda _: deadline.cancel())
+        future = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if not self._is_sending:
             self._is_sending = True
@@ -86,15 +80,12 @@ class Batch(Generic[Item, Answer]):
                 future.cancel()
             raise
         except Exception as error:
-            for _, future in batch:
+            failed = batch
+            if isinstance(error, Unavailable):
+                failed = batch + list(self._waiting)
+                self._waiting.clear()
+            for _, future in failed:
                 if not future.done():
                     future.set_exception(error)
                     # Somebody may have given up waiting: that is no error never heard of.
                     future.exception()
-
-
-def _give_up(future: asyncio.Future[Any]) -> None:
-    if not future.done():
-        future.set_exception(Unavailable(UNREACHABLE))
-        # Nobody may be waiting any more: that is no error never heard of.
-        future.exception()

@@ -5,7 +5,7 @@ import contextlib
 import time
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import msgspec
 from msgspec import Struct
@@ -34,8 +34,6 @@ from dragon.store.connection import (
     translated_errors,
 )
 from dragon.store.keys import Keys
-
-Answer = TypeVar("Answer")
 
 QUEUED_RETRY_SECONDS = 5
 """When an account that has too many jobs queued may try again: nobody knows how long they take."""
@@ -83,7 +81,7 @@ class Store:
         self.client = connect(settings.redis, settings.redis_timeout_seconds)
         self._scripts = load_scripts(self.client)
         self._background = Background()
-        batch = partial(Batch, self._background.start, settings.redis_timeout_seconds)
+        batch = partial(Batch, self._background.start)
         shards = range(settings.shards)
         self._submits = [batch(partial(self._send_submits, shard), _count_jobs) for shard in shards]
         self._finishes = [batch(partial(self._send_finishes, shard)) for shard in shards]
