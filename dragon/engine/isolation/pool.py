@@ -41,14 +41,15 @@ class Decoders:
         self._waiters: deque[asyncio.Future[Child]] = deque()
         self._tasks = asyncio.TaskGroup()
         self._seats: list[asyncio.Task[None]] = []
+        self._spares = 0 if settings.count else 1
+        """How many more to start when all are busy: one has its next file ready while another
+        hands over what it made."""
         self._closed = False
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
-        # One more than can run at once: it has the next picture while another hands one over.
-        count = self._settings.count or len(os.sched_getaffinity(0)) + 1
-        tried = [asyncio.Event() for _ in range(count)]
-        self._seats = [self._tasks.create_task(self._keep(event)) for event in tried]
+        count = self._settings.count or len(os.sched_getaffinity(0))
+        tried = [self._add_seat() for _ in range(count)]
         try:
             for event in tried:
                 await event.wait()
@@ -107,6 +108,9 @@ class Decoders:
             child = self._idle.popleft()
             if child.alive:
                 return child
+        if self._spares:
+            self._spares -= 1
+            self._add_seat()
         waiter: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
@@ -135,6 +139,12 @@ class Decoders:
                 waiter.set_result(child)
                 return
         self._idle.append(child)
+
+    def _add_seat(self) -> asyncio.Event:
+        """Start a child that is replaced when it ends; set once that was tried."""
+        tried = asyncio.Event()
+        self._seats.append(self._tasks.create_task(self._keep(tried)))
+        return tried
 
     async def _keep(self, tried: asyncio.Event) -> None:
         """Keep one seat filled. A child that has served enough stays until the next is ready."""
