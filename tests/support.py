@@ -22,6 +22,8 @@ from dragon.store.embedded import EmbeddedValkey
 ROOT = Path(__file__).parent.parent
 MEDIA = ROOT / "tests" / "media"
 DEADLINE_SECONDS = 20.0
+START_SECONDS = 60.0
+"""Of a process: it imports a lot, and a dozen others may do so at the same time."""
 
 SECRET = "acme-secret"
 API_KEY = "acme-api-key"
@@ -94,7 +96,10 @@ class Dragon:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        wait_until(lambda: "Ctrl-C ends it." in self.output or self.process.poll() is not None)
+        wait_until(
+            lambda: "Ctrl-C ends it." in self.output or self.process.poll() is not None,
+            START_SECONDS,
+        )
         assert self.process.poll() is None, self.log()
         self.url = self.output[0].split()[-1]
         return self
@@ -182,8 +187,13 @@ class Part:
     def __enter__(self) -> Self:
         with self._path.open("wb") as log:
             self.process = psutil.Popen(self._command, env=self._environment, stderr=log)
-        wait_until(lambda: self.events("started") or not is_alive(self.process))
-        assert is_alive(self.process), self._path.read_text()
+        try:
+            wait_until(lambda: self.events("started") or self._has_ended(), START_SECONDS)
+            assert not self._has_ended(), self._path.read_text()
+        except BaseException:
+            self.process.kill()
+            self.process.wait(DEADLINE_SECONDS)
+            raise
         for started in self.events("server_started"):
             self._url = f"http://{started['host']}:{started['port']}"
         return self
@@ -206,6 +216,9 @@ class Part:
     def url(self) -> str:
         """Where a server listens."""
         return self._url
+
+    def _has_ended(self) -> bool:
+        return not is_alive(self.process)
 
 
 @contextlib.contextmanager
