@@ -153,11 +153,11 @@ class Worker:
         finally:
             self._used[job.kind] -= 1
             self._runs.pop(run.claim, None)
+            # A claim that found a free slot and left nothing needs no other after it.
+            if job.kind in self._may_be_ready or run.claim is self._suspect:
+                self._wake.set()
             if run.claim is self._suspect:
                 self._suspect = None
-            # A claim that found a free slot and left nothing needs no other after it.
-            if job.kind in self._may_be_ready:
-                self._wake.set()
 
     async def _renew_forever(self) -> None:
         while True:

@@ -3,7 +3,11 @@
 -- All keys of a shard start with KEYS[1], which carries the hash tag, so they lie in one slot and
 -- the others may be derived from it.
 --
---   job:<key>              hash   the record of one job
+--   job:<key>              hash   the record of one job: what never changes (job, account, kind,
+--                                 task, queued, limit, attempts, retention, reuse, reuse_ms), where
+--                                 it stands (state, version, line, token, attempt), once it was
+--                                 claimed (tag, started), once it ended (files, expires), and
+--                                 place: `alone` if it must run alone
 --   ready:<kind>           zset   jobs that wait for a worker, by fair-queue tag
 --   fair:<kind>            hash   next free tag of each account; field "" is the virtual time
 --   alone:<kind>           zset   jobs that lost their worker, on their last attempt, by tag
