@@ -30,8 +30,8 @@ class EmbeddedValkey:
             "dir": str(self._directory),
             "appendonly": "yes",
             "appendfsync": "everysec",
-            # Written anew at every 64 MB, it would cost a core a third of its time under load; a file
-            # of this size is read in two or three seconds at start.
+            # Written anew at every 64 MB, it would cost a core a third of its time under load. A
+            # file of this size is read in two or three seconds at start.
             "auto-aof-rewrite-min-size": "128mb",
             "save": "",
             "maxmemory-policy": "noeviction",
