@@ -51,6 +51,8 @@ async def test_an_interrupted_task_is_tried_again_with_growing_pauses(
     assert final["status"] == "error"
     assert final["result"] == "the line went dead (tried 3 times)"
     assert await broker.attempts(final["key"]) == 3
+    # The last line of the log is written after the end was told.
+    await eventually(lambda: len(ran(dragon, final["key"])) == 3)
     attempts = ran(dragon, final["key"])
     assert [event["attempt"] for event in attempts] == [1, 2, 3]
     assert [event["status"] for event in attempts] == ["queued", "queued", "error"]
