@@ -39,9 +39,13 @@ class DragonV1:
             web.get("/v1/status", self.status),
             web.post("/v1/status", self.status),
             *(
-                route(path, self.status_stream)
+                route
                 for path in ("/v1/status_stream", "/v1/stream")
-                for route in (web.get, web.post)
+                for route in (
+                    # An answer that may go on for days has no head worth waiting for.
+                    web.get(path, self.status_stream, allow_head=False),
+                    web.post(path, self.status_stream),
+                )
             ),
             *(web.get(path, self.file) for path in _file_paths("/v1/file")),
             *(web.get(path, self.create_file_by_get) for path in _file_paths("/v1/create_file")),
