@@ -11,6 +11,7 @@ import pytest
 from dragon.schemas import Claim, Kind
 from dragon.settings import Limits
 from dragon.store.store import Store
+from tests.gate import Gate
 from tests.jobs import line_of, submission
 from tests.support import CONFIG, SECRET, Dragon, eventually
 
@@ -127,6 +128,21 @@ async def test_no_shard_waits_for_another_to_be_empty(tmp_path: Path) -> None:
             await eventually(lambda: len(dragon.events("job_ran")) > 2 * len(shards))
         first = [event["key"] for event in dragon.events("job_ran")][1 : 2 * len(shards) + 1]
         assert {shard_of(key) for key in first} == shards
+
+
+async def test_a_worker_with_room_again_asks_the_shards_that_it_passed_over(
+    tmp_path: Path,
+) -> None:
+    gate = Gate(tmp_path / "gate")
+    config = "shards = 2\npoll_seconds = 60\nslots = { fast = 1 }\n" + CONFIG
+    with Dragon(tmp_path / "dragon", config=config) as dragon:
+        async with session(dragon) as client:
+            keys = await create(client, gate.task())
+            await gate.runs(1)
+            while len({shard_of(key) % 2 for key in keys[1:]}) < 2:
+                keys += await create(client, {"task_name": "site.steps", "steps": 1})
+            gate.open()
+            await eventually(lambda: len(dragon.events("job_ran")) == len(keys))
 
 
 async def test_a_backlog_of_one_class_does_not_make_a_worker_ask_again_and_again(

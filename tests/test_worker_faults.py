@@ -1,17 +1,15 @@
 """Workers and decoders that are killed, stopped or told to leave."""
 
 import time
+from pathlib import Path
 
 import psutil
 
 from tests.conftest import Api
 from tests.faults import attempts, create, ends, second_worker
 from tests.gate import Gate
-from tests.support import (
-    Dragon,
-    eventually,
-    is_alive,
-)
+from tests.support import CONFIG, Dragon, eventually, is_alive
+from tests.topologies import api_of
 
 
 async def test_a_killed_workers_task_ends_on_another_one(
@@ -76,6 +74,23 @@ async def test_a_task_whose_worker_dies_each_time_ends_as_an_error_and_others_do
     assert final["status"] == "error"
     assert final["result"] == "the worker was lost while it ran the task, 3 times"
     assert (await client.run(task_name="hello", name="you"))["status"] == "success"
+
+
+async def test_a_last_attempt_starts_as_soon_as_the_worker_has_nothing_else(
+    tmp_path: Path,
+) -> None:
+    suspect, other = Gate(tmp_path / "suspect"), Gate(tmp_path / "other")
+    config = "attempts = 2\npoll_seconds = 60\n" + CONFIG
+    with Dragon(tmp_path / "d", config=config) as own:
+        async with api_of(own.url) as client:
+            await create(client, suspect.task())
+            await suspect.runs(1)
+            own.worker().kill()
+            await create(client, other.task())
+            await other.runs(1)
+            await eventually(lambda: own.events("job_requeued"))
+            other.open()
+            await suspect.runs(2)
 
 
 async def test_a_killed_decoder_hits_its_task_alone(own: Dragon, client: Api, gate: Gate) -> None:

@@ -19,7 +19,8 @@ log = structlog.get_logger()
 
 RENEWALS_PER_LEASE = 3
 MAX_CLAIM = 32
-"""More slots than this: while Valkey writes how some jobs ended, others run."""
+"""Of one kind at once. Less than the fast slots, so that while Valkey writes how some jobs ended
+others run."""
 BUSY_KINDS: frozenset[Kind] = frozenset({"fast", "heavy"})
 """Jobs of the other kinds mostly wait: they neither kill a worker nor keep it from being alone."""
 
@@ -84,18 +85,23 @@ class Worker:
     async def _claim_once(self) -> None:
         """Take what the free slots hold, and note for which kinds to ask again."""
         alone = 0
-        may_be_ready = {kind for kind, free in self._free_slots().items() if not free}
+        may_be_ready: set[Kind] = set()
         shards = self._settings.shards
         first = self._first_shard
         for shard in (number % shards for number in range(first, first + shards)):
-            answer = await self._store.claim(self.name, self._free_slots(), shard)
-            may_be_ready |= answer.left
+            free_slots = self._free_slots()
+            answer = await self._store.claim(self.name, free_slots, shard)
+            # Of kinds that had no slot left when this shard's turn came, nothing was asked.
+            may_be_ready |= answer.left | {kind for kind, free in free_slots.items() if not free}
             alone += answer.alone
             if answer.claims:
                 # Shards take turns, or those behind a busy one would wait until it is empty.
                 self._first_shard = shard + 1
             for claim in answer.claims:
                 self._start(claim)
+        if alone:
+            # Each that ends may be the last one that a suspect waits for.
+            may_be_ready |= BUSY_KINDS & self._slots.keys()
         self._suspects = alone
         self._may_be_ready = may_be_ready
         if alone and not self._is_busy:
