@@ -115,15 +115,17 @@ async def test_a_long_address_fits_into_a_query(api: Api, origin: Origin) -> Non
 # Answers that a server remembers
 
 
-async def test_a_redirect_is_answered_again_while_valkey_stands_still(
+async def test_redirect_and_file_are_answered_again_while_valkey_stands_still(
     tmp_path: Path, origin: Origin
 ) -> None:
     with Dragon(tmp_path) as own:
         async with aiohttp.ClientSession(own.url) as session:
             first = await location(session, origin)
+            picture = await content(session, first)
             own.valkey().send_signal(signal.SIGSTOP)
             try:
                 assert await location(session, origin) == first
+                assert await content(session, first) == picture
             finally:
                 own.valkey().send_signal(signal.SIGCONT)
 
@@ -144,3 +146,9 @@ async def location(session: aiohttp.ClientSession, origin: Origin) -> str:
     async with session.get(path, params=query, allow_redirects=False) as response:
         assert response.status == 302
         return response.headers["Location"]
+
+
+async def content(session: aiohttp.ClientSession, url: str) -> bytes:
+    async with session.get(url) as response:
+        assert response.status == 200
+        return await response.read()
