@@ -1,6 +1,7 @@
 """Decoder children: calls with values and files, and what comes back."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from dragon.errors import TaskFailed
 from tests import isolated_functions as functions
 from tests.decoders import call, children, output, source
 from tests.isolated_functions import Box
+from tests.support import eventually
 
 
 async def test_arguments_and_result_are_structs_on_both_sides() -> None:
@@ -52,6 +54,18 @@ async def test_more_calls_than_children_are_all_answered() -> None:
     async with children(count=2) as decoders:
         calls = [call(decoders, functions.double, Box(n, n)) for n in range(50)]
         assert await asyncio.gather(*calls) == [Box(2 * n, 2 * n) for n in range(50)]
+
+
+async def test_one_child_more_starts_once_all_are_busy() -> None:
+    processors = len(os.sched_getaffinity(0))
+    async with children(count=0) as decoders:
+        await call(decoders, functions.double, Box(1, 1))
+        assert len(decoders.pids) == processors
+        for _ in range(2):
+            calls = [call(decoders, functions.double, Box(n, n)) for n in range(5 * processors)]
+            await asyncio.gather(*calls)
+            await eventually(lambda: len(decoders.pids) > processors)
+        assert len(decoders.pids) == processors + 1
 
 
 async def test_a_failed_task_tells_its_reason() -> None:
