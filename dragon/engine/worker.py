@@ -116,6 +116,9 @@ class Worker:
                     self._suspect = claim
                     self._start(claim)
                     return
+        # Another worker was faster: nothing is left to be reserved for.
+        self._suspects = 0
+        self._wake.set()
 
     @property
     def _is_busy(self) -> bool:

@@ -90,7 +90,8 @@ class _Outbox:
     def _flush(self) -> None:
         posted, self._chunks = self._chunks, {}
         for transport, chunks in posted.items():
-            transport.write(b"".join(chunks))
+            if not transport.is_closing():
+                transport.write(b"".join(chunks))
 
 
 class _Stream:

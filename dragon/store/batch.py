@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Generic, TypeVar
 
 from dragon.errors import Unavailable
+from dragon.store.connection import UNREACHABLE
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -18,25 +19,28 @@ class Batch(Generic[Item, Answer]):
     """`send` gets items of at most MAX_SIZE together and returns an answer for each, in order.
 
     While one call is under way the next items gather, so batches grow with the load and a lone
-    item waits for nobody. If `send` raises, all callers of that batch get the error; if it is
-    Unavailable so do those who wait already, for they would wait as long again. `start` runs a
-    side task; `size` tells how much work an item is.
+    item waits for nobody. If `send` raises, all callers of that batch get the error; a caller
+    that has no answer after `timeout_seconds`, for slow calls were before its own, gets
+    Unavailable. `start` runs a side task; `size` tells how much work an item is.
     """
 
     def __init__(
         self,
         start: Callable[[Coroutine[Any, Any, None], str], object],
+        timeout_seconds: float,
         send: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]],
         size: Callable[[Item], int] = lambda _: 1,
     ) -> None:
-        self._send = send
         self._start = start
+        self._send = send
         self._size = size
+        self._deadlines = _Deadlines(timeout_seconds)
         self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
         self._is_sending = False
 
     def add(self, item: Item) -> asyncio.Future[Answer]:
         future = asyncio.get_running_loop().create_future()
+        self._deadlines.add(future)
         self._waiting.append((item, future))
         if not self._is_sending:
             self._is_sending = True
@@ -80,12 +84,38 @@ class Batch(Generic[Item, Answer]):
                 future.cancel()
             raise
         except Exception as error:
-            failed = batch
-            if isinstance(error, Unavailable):
-                failed = batch + list(self._waiting)
-                self._waiting.clear()
-            for _, future in failed:
-                if not future.done():
-                    future.set_exception(error)
-                    # Somebody may have given up waiting: that is no error never heard of.
-                    future.exception()
+            for _, future in batch:
+                _fail(future, error)
+
+
+class _Deadlines:
+    """Fails futures that are not done in time, with one timer for all: a timer each is slow."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        # In the order of their deadlines, and without those at the front that are done.
+        self._open: deque[tuple[float, asyncio.Future[Any]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, future: asyncio.Future[Any]) -> None:
+        while self._open and self._open[0][1].done():
+            self._open.popleft()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._seconds
+        self._open.append((deadline, future))
+        if not self._timer:
+            self._timer = loop.call_at(deadline, self._expire)
+
+    def _expire(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._open and (self._open[0][1].done() or self._open[0][0] <= loop.time()):
+            _, future = self._open.popleft()
+            _fail(future, Unavailable(UNREACHABLE))
+        self._timer = loop.call_at(self._open[0][0], self._expire) if self._open else None
+
+
+def _fail(future: asyncio.Future[Any], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
+        # Somebody may have given up waiting: that is no error never heard of.
+        future.exception()

@@ -81,7 +81,7 @@ class Store:
         self.client = connect(settings.redis, settings.redis_timeout_seconds)
         self._scripts = load_scripts(self.client)
         self._background = Background()
-        batch = partial(Batch, self._background.start)
+        batch = partial(Batch, self._background.start, settings.redis_timeout_seconds)
         shards = range(settings.shards)
         self._submits = [batch(partial(self._send_submits, shard), _count_jobs) for shard in shards]
         self._finishes = [batch(partial(self._send_finishes, shard)) for shard in shards]

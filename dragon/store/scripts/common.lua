@@ -66,7 +66,8 @@ local function counted(name, field)
   return known[name][field] + (counts[name] and counts[name][field] or 0)
 end
 
--- So do sorted sets that no script reads after it has changed them: scores by member.
+-- So do sorted sets that no script reads after it has changed them. What is put and dropped in
+-- one script is gone.
 local scores, gone = {}, {}
 
 local function put(name, score, member)
