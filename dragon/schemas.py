@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
 import msgspec
@@ -91,6 +91,16 @@ class Claim(Struct, frozen=True, kw_only=True, eq=False):
     token: int
     attempt: int
     started: str
+
+
+class Reaped(NamedTuple):
+    """Keys of jobs: promoted after a pause; with a worker that is silent; requeued or failed, as
+    it is lost."""
+
+    promoted: list[str]
+    silent: list[str]
+    requeued: list[str]
+    failed: list[str]
 
 
 class Update(Struct, frozen=True):

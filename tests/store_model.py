@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
-from dragon.schemas import Kind, State
+from dragon.schemas import Kind, Reaped, State
 from dragon.settings import Limits
 from dragon.store.store import Submission
 
@@ -24,8 +24,9 @@ Answer = str | list[str]
 class ModelJob(Struct, kw_only=True):
     """One job.
 
-    `is_due`: its lease, its pause or its retention is over. `is_alone`: it lost its worker before
-    its last attempt, which therefore may cost no other job its own.
+    `is_due`: its lease, its pause or its retention is over. `is_silent`: its lease was over once
+    and is not renewed since. `is_alone`: it lost its worker before its last attempt, which
+    therefore may cost no other job its own.
     """
 
     account: str
@@ -39,6 +40,7 @@ class ModelJob(Struct, kw_only=True):
     attempt: int = 0
     is_delayed: bool = False
     is_due: bool = False
+    is_silent: bool = False
     is_alone: bool = False
 
     @property
@@ -88,7 +90,7 @@ class Model:
     def renew(self, key: str, token: int) -> bool:
         is_held = self._holds(key, token)
         if is_held:
-            self.jobs[key].is_due = False
+            self.jobs[key].is_due = self.jobs[key].is_silent = False
         return is_held
 
     def progress(self, key: str, token: int) -> bool:
@@ -111,20 +113,24 @@ class Model:
             self._move(job, "queued", is_delayed=is_paused)
         return is_held
 
-    def reap(self, limit: int) -> tuple[list[str], list[str], list[str]]:
+    def reap(self, limit: int) -> Reaped:
         promoted = self._due("queued")[:limit]
-        lost = self._due("executing")[:limit]
+        due = self._due("executing")[:limit]
+        silent = [key for key in due if not self.jobs[key].is_silent]
+        lost = [key for key in due if key not in silent]
         failed = [key for key in lost if self.jobs[key].attempt >= self.jobs[key].attempts]
         requeued = [key for key in lost if key not in failed]
         for key in promoted:
             self.jobs[key].is_delayed = self.jobs[key].is_due = False
+        for key in silent:
+            self.jobs[key].is_due, self.jobs[key].is_silent = False, True
         for key in requeued:
             job = self.jobs[key]
             job.is_alone |= 1 < job.attempts == job.attempt + 1
             self._move(job, "queued")
         for key in failed:
             self._end(key, "error")
-        return promoted, requeued, failed
+        return Reaped(promoted, silent, requeued, failed)
 
     def cancel(self, keys: Iterable[str]) -> list[str]:
         """Returns those whose workers must stop."""
@@ -205,7 +211,8 @@ class Model:
         return job is not None and job.state == "executing" and job.token == token
 
     def _move(self, job: ModelJob, state: State, *, is_delayed: bool = False) -> None:
-        job.state, job.is_delayed, job.is_due = state, is_delayed, False
+        job.state, job.is_delayed = state, is_delayed
+        job.is_due = job.is_silent = False
         job.version += 1
 
     def _end(self, key: str, state: State) -> None:

@@ -15,7 +15,7 @@ from tests.support import until
 
 FILE = OutputFile(name="out", filename="out.bin", content_type="image/png", path="a/b", size=3)
 
-Reaped = tuple[list[str], list[str], list[str]]
+Moved = tuple[list[str], list[str], list[str]]
 
 
 async def submit(store: Store, request: Submission) -> list[str]:
@@ -54,16 +54,17 @@ async def retry(
     return await store.retry(held, line, pause_seconds=pause_seconds, is_counted=is_counted)
 
 
-async def reap(store: Store) -> Reaped:
-    """What the reaper moves, as soon as anything is due."""
+async def reap(store: Store) -> Moved:
+    """Jobs promoted, requeued and failed, as soon as there are any."""
 
-    async def look() -> Reaped | None:
-        reaped = await store.reap(0)
-        return reaped if any(reaped) else None
+    async def look() -> Moved | None:
+        promoted, _, requeued, failed = await store.reap(0)
+        moved = promoted, requeued, failed
+        return moved if any(moved) else None
 
-    reaped = await until(look)
-    assert reaped is not None
-    return reaped
+    moved = await until(look)
+    assert moved is not None
+    return moved
 
 
 async def counters(store: Store, shard: int = 0) -> dict[str, int]:

@@ -167,8 +167,9 @@ class StoreMachine(RuleBasedStateMachine):
         if how in ("ready", "alone"):
             return self.claim_from(how, slots)
         if how == "die":
-            self.time_passes(self.model.open_keys())
-            self.reap(100)
+            for _ in ("silent", "lost"):
+                self.time_passes(self.model.open_keys())
+                self.reap(100)
         elif how == "end":
             self.finish(held[:1], "success")
         elif how == "drain":
@@ -240,9 +241,8 @@ class StoreMachine(RuleBasedStateMachine):
 
     def run_all(self) -> None:
         # Each round ends one job at least.
-        for _, keys in zip(self.made, iter(self.model.open_keys, []), strict=False):
-            self.time_passes(keys)
-            self.reap(100)
+        for _, _ in zip(self.made, iter(self.model.open_keys, []), strict=False):
+            self.work_once("die", {})
             self.finish(self.claim_from("ready", MANY), "success")
             self.finish(self.claim_from("alone", MANY), "success")
         assert self.model.open_keys() == []

@@ -2,9 +2,15 @@
 
 import asyncio
 import time
+from typing import Any
 
+import psutil
+import pytest
+from redis.exceptions import RedisError
+
+from dragon.store.store import Store
 from tests.conftest import Api
-from tests.faults import HEADERS, create, ends
+from tests.faults import HEADERS, attempts, create, ends, second_worker
 from tests.gate import Gate
 from tests.support import (
     Dragon,
@@ -14,6 +20,8 @@ from tests.support import (
     until,
 )
 from tests.test_faults import refusal
+
+LEASE_SECONDS = 2.0
 
 
 async def test_a_valkey_that_stands_still_is_told_at_once(own: Dragon, client: Api) -> None:
@@ -64,6 +72,44 @@ async def test_a_running_task_outlives_a_valkey_that_stands_still(
     valkey.resume()
     [final] = await ends(client, [key])
     assert final["status"] == "success"
+
+
+@pytest.mark.parametrize("fault", ["suspend", "kill"])
+async def test_tasks_that_run_while_valkey_is_away_for_longer_than_their_lease_run_once(
+    own: Dragon, client: Api, gate: Gate, fault: str
+) -> None:
+    keys = await create(client, *[gate.task()] * 20)
+    await gate.runs(20)
+    with second_worker(own) as other:
+        valkey = own.valkey()
+        # While the supervisor stands still, it starts no other Valkey.
+        supervisor = psutil.Process(own.process.pid)
+        supervisor.suspend()
+        valkey.suspend() if fault == "suspend" else valkey.kill()
+        gone_at = time.monotonic()
+        await eventually(lambda: own.events("renew_failed"))
+        await eventually(lambda: time.monotonic() - gone_at > 2 * LEASE_SECONDS)
+        valkey.resume() if fault == "suspend" else None
+        supervisor.resume()
+        assert await until(lambda: are_held(own, keys))
+        assert not other.events("job_started")
+    gate.open()
+    finals = await ends(client, keys)
+    assert {final["status"] for final in finals} == {"success"}
+    assert await attempts(own, keys) == 20 * [1]
+    await gate.runs(20)
+
+
+async def are_held(own: Dragon, keys: list[str]) -> bool:
+    """Whether nobody waits for the leases of these tasks to run out, as they did before."""
+    async with Store(own.settings()) as store:
+        client: Any = store.client
+        try:
+            due = await client.zcount(store.keys.base(0) + "leases", "-inf", time.time() * 1000)
+            silent = [await client.hexists(store.keys.job(key), "silent") for key in keys]
+        except RedisError:
+            return False
+    return not due and not any(silent)
 
 
 async def test_a_killed_valkey_forgets_nothing_that_was_acknowledged(

@@ -39,12 +39,14 @@ class Reaper:
 
     async def _reap(self, shard: int) -> bool:
         """Move some of what is due; whether there may be more."""
-        promoted, requeued, failed = await self._store.reap(shard, BATCH)
+        promoted, silent, requeued, failed = await self._store.reap(shard, BATCH)
+        for key in silent:
+            log.info("job_silent", key=key)
         for key in requeued:
             log.warning("job_requeued", key=key, reason="lease ran out")
         for key in failed:
             log.error("job_failed", key=key, reason="lease ran out on the last attempt")
-        return len(promoted) == BATCH or len(requeued) + len(failed) == BATCH
+        return BATCH in (len(promoted), len(silent) + len(requeued) + len(failed))
 
     async def _expire(self, shard: int) -> bool:
         """Files first: a record without files is better than files that nobody knows."""

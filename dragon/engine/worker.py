@@ -169,12 +169,16 @@ class Worker:
                 self._suspect = None
 
     async def _renew_forever(self) -> None:
+        pause_seconds = self._settings.lease_seconds / RENEWALS_PER_LEASE
         while True:
-            await asyncio.sleep(self._settings.lease_seconds / RENEWALS_PER_LEASE)
+            await asyncio.sleep(pause_seconds)
             try:
                 await self._renew_once()
+                pause_seconds = self._settings.lease_seconds / RENEWALS_PER_LEASE
             except Unavailable as error:
                 log.warning("renew_failed", error=error.message)
+                # When Valkey is back, whoever does not say so in time is believed lost.
+                pause_seconds = random.uniform(0.2, 0.6)  # noqa: S311
 
     async def _renew_once(self) -> None:
         for claim in await self._store.renew(list(self._runs)):

@@ -17,6 +17,7 @@ from dragon.schemas import (
     Job,
     Kind,
     OutputFile,
+    Reaped,
     Record,
     State,
     Update,
@@ -78,6 +79,9 @@ class Store:
         self.keys = Keys(settings.redis_prefix, settings.shards)
         self.clock = StoreClock()
         self.timeout_seconds = settings.redis_timeout_seconds
+        # A worker that is not heard of for one half is silent, and for the other one lost: so
+        # after an outage, in which nobody could renew, there is time to do so.
+        self._half_lease_ms = int(settings.lease_seconds * 500)
         self.client = connect(settings.redis, settings.redis_timeout_seconds)
         self._scripts = load_scripts(self.client)
         self._background = Background()
@@ -126,11 +130,10 @@ class Store:
         self, worker: str, free_slots: dict[Kind, int], shard: int, *, is_alone: bool = False
     ) -> Claims:
         """Take up to that many jobs of each kind, or with `is_alone` of those that need that."""
-        lease_ms = int(self._settings.lease_seconds * 1000)
         source = "alone" if is_alone else "ready"
         pairs = [part for kind, free in free_slots.items() for part in (kind, free)]
         asked_at = time.monotonic()
-        arguments = [worker, self.clock.iso(), lease_ms, source, *pairs]
+        arguments = [worker, self.clock.iso(), self._half_lease_ms, source, *pairs]
         now_us, left, alone, *claims = await self._run("claim", shard, arguments)
         self.clock.set(now_us / 1e6, asked_at)
         return Claims(
@@ -148,10 +151,9 @@ class Store:
         for claim in claims:
             shards.setdefault(self.keys.shard_of(claim.job.key), []).append(claim)
         lost: list[Claim] = []
-        lease_ms = int(self._settings.lease_seconds * 1000)
         for shard, held in shards.items():
             pairs = [part for claim in held for part in (claim.job.key, claim.token)]
-            places = await self._run("renew", shard, [lease_ms, *pairs])
+            places = await self._run("renew", shard, [self._half_lease_ms, *pairs])
             lost += [held[place] for place in places]
         return lost
 
@@ -175,11 +177,11 @@ class Store:
         arguments = [key, claim.token, line, pause_ms, int(is_counted)]
         return bool(await self._run("retry", self.keys.shard_of(key), arguments))
 
-    async def reap(self, shard: int, limit: int = 100) -> tuple[list[str], list[str], list[str]]:
-        """Move what is due: keys promoted after a pause, requeued and failed after a lost lease."""
-        answer = await self._run("reap", shard, [self.clock.iso(), limit])
-        promoted, requeued, failed = ([key.decode() for key in keys] for keys in answer)
-        return promoted, requeued, failed
+    async def reap(self, shard: int, limit: int = 100) -> Reaped:
+        """Move what is due."""
+        arguments = [self.clock.iso(), limit, self._half_lease_ms]
+        answer = await self._run("reap", shard, arguments)
+        return Reaped(*([key.decode() for key in keys] for keys in answer))
 
     async def cancel(self, keys: Sequence[str]) -> None:
         """End jobs that have not ended; their workers are told to stop them."""

@@ -133,8 +133,11 @@ async def test_p06_each_waiter_is_told_one_end_though_two_workers_run_the_job(
 
 
 async def take_away(fleet: Fleet, keys: Iterable[str]) -> None:
-    """Have the leases run out now, while the work goes on."""
+    """Have the leases run out now, also what is left to silent workers, while the work goes on."""
     async with fleet.store() as store:
+        for key in keys:
+            token: Any = await store.client.hget(store.keys.job(key), "token")
+            await store.client.hset(store.keys.job(key), "silent", token)
         await store.client.zadd(store.keys.base(0) + "leases", dict.fromkeys(keys, 1), xx=True)
         # At once, before a worker renews them.
         await store.reap(0)

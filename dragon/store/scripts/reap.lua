@@ -1,12 +1,14 @@
 -- reap: delayed -> queued, when the pause is over;
---       executing -> queued, when the lease ran out; -> error, when that was the last attempt
+--       executing -> executing, silent, when the lease ran out
+--       executing -> queued, when that of a silent one did; -> error, when that was the last attempt
 --
 -- ARGV[2]  now, as ISO 8601
 -- ARGV[3]  how many of each at most
--- Returns  {promoted keys, requeued keys, failed keys}
+-- ARGV[4]  the lease that is left to a silent one, ms
+-- Returns  {promoted keys, silent keys, requeued keys, failed keys}
 -- Tells    whoever waits for a job whose lease ran out; workers
 
-local promoted, requeued, failed = {}, {}, {}
+local promoted, silent, requeued, failed = {}, {}, {}, {}
 
 local function due(set)
   return redis.call('ZRANGEBYSCORE', base .. set, '-inf', now, 'LIMIT', 0, ARGV[3])
@@ -21,9 +23,14 @@ end
 
 for _, key in ipairs(due('leases')) do
   local is = redis.call('HMGET', base .. 'job:' .. key,
-    'attempt', 'attempts', 'queued', 'started')
+    'attempt', 'attempts', 'queued', 'started', 'token', 'silent')
   local events = '"key":"' .. key .. '","events":{"queued":"' .. is[3] .. '"'
-  if tonumber(is[1]) >= tonumber(is[2]) then
+  if is[6] ~= is[5] then
+    -- Valkey may have been out of reach until now: whoever holds the job gets time to say so.
+    redis.call('HSET', base .. 'job:' .. key, 'silent', is[5])
+    put('leases', now + ARGV[4], key)
+    silent[#silent + 1] = key
+  elseif tonumber(is[1]) >= tonumber(is[2]) then
     complete(key, read(key), 'error', '{"status":"error",' .. events .. ',"started":"' .. is[4]
       .. '","completed":"' .. ARGV[2] .. '"},"error":"the worker was lost while it ran the task, '
       .. is[1] .. ' times"}', '[]')
@@ -42,4 +49,4 @@ for _, key in ipairs(due('leases')) do
 end
 redis.call('ZREMRANGEBYSCORE', base .. 'consumers', '-inf', now - 3600000)
 deliver()
-return {promoted, requeued, failed}
+return {promoted, silent, requeued, failed}

@@ -7,7 +7,10 @@
 
 local lost, ends = {}, now + ARGV[2]
 for index = 3, #ARGV, 2 do
-  if holds(ARGV[index], ARGV[index + 1]) then
+  local job = base .. 'job:' .. ARGV[index]
+  local is = redis.call('HMGET', job, 'token', 'state', 'silent')
+  if is_held_by(ARGV[index + 1], is) then
+    if is[3] then redis.call('HDEL', job, 'silent') end
     put('leases', ends, ARGV[index])
   else
     lost[#lost + 1] = (index - 3) / 2
