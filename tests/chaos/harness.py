@@ -245,6 +245,10 @@ class Fleet:
     def logs(self) -> str:
         return "".join(path.read_text() for path in self.data.glob("*.log"))
 
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """What all processes that there ever were logged under names that end so."""
+        return [event for part in self._parts for event in part.events(name)]
+
     def decoders(self) -> list[psutil.Process]:
         return [child for worker in self.workers for child in worker.process.children()]
 
