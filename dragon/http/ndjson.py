@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import structlog
 from aiohttp import hdrs, web
+from aiohttp.http_writer import StreamWriter
 
 from dragon.engine.watching import Watch
 from dragon.errors import DragonError
@@ -38,7 +40,7 @@ class Streams:
         stream = _Stream(request, self._lines, self._outbox, self._timeout_seconds)
         with watch:
             try:
-                await stream.begin(self._lines.all(updates))
+                await stream.begin(updates)
                 # Thousands wait for hours: what is held meanwhile is what a stream costs.
                 del updates
                 await stream.follow(watch)
@@ -108,18 +110,21 @@ class _Stream:
         self._timeout_seconds = timeout_seconds
         self.response = web.StreamResponse(headers=_HEADERS)
 
-    async def begin(self, first_line: bytes) -> None:
+    async def begin(self, updates: Sequence[Update]) -> None:
         await self.response.prepare(self._request)
         self._is_chunked = hdrs.TRANSFER_ENCODING in self.response.headers
         # Encoded already, they would be half a kilobyte for as long as the client waits.
         self.response.headers.clear()
-        await self._write(first_line)
+        await self._post(self._lines.all(updates))
 
     async def follow(self, watch: Watch) -> None:
         watch.sink = self
         try:
+            await self._drain()
             while updates := await watch.changes():
-                await self._write(b"".join(map(self._lines.line, updates)))
+                await self._drain()
+                await self._post(b"".join(map(self._lines.line, updates)))
+                del updates
         except DragonError as error:
             await self._write(encode(error_body(error, self._request)) + b"\n")
         except (TimeoutError, ConnectionError):
@@ -145,6 +150,13 @@ class _Stream:
         return True
 
     async def _write(self, data: bytes) -> None:
+        await self._drain()
+        await self._post(data)
+
+    async def _post(self, data: bytes) -> None:
+        """Hand over to the transport: nobody else holds the data while it waits for the client."""
+        await cast(StreamWriter, self._request.writer).write(data, drain=False)
+
+    async def _drain(self) -> None:
         async with asyncio.timeout(self._timeout_seconds):
             await self._request.writer.drain()
-            await self.response.write(data)

@@ -31,7 +31,7 @@ async def test_p16_clients_that_do_not_read_hurt_only_themselves(
     """So many read nothing, and half as many a byte each second."""
     fleet = fleet_of_patience
     server = fleet.servers[0]
-    ended = await fleet.submit([HELLO | {"name": "you" * 3_000}] * 25)
+    ended = await fleet.submit([HELLO | {"name": "you" * 3_000}] * 40)
     # As many that read: what these take is no fault of those that do not.
     await asyncio.gather(*(fleet.follow(ended) for _ in range(n + n // 2)))
     running = await fleet.submit([gate.task()])
