@@ -7,7 +7,8 @@
 --                                 task, queued, limit, attempts, retention, reuse, reuse_ms), where
 --                                 it stands (state, version, line, token, attempt), once it was
 --                                 claimed (tag, started), once it ended (files, expires), and
---                                 place: `alone` if it must run alone
+--                                 place: `alone` if it must run alone; silent: the token of the run
+--                                 that was not heard of for half its lease
 --   ready:<kind>           zset   jobs that wait for a worker, by fair-queue tag
 --   fair:<kind>            hash   next free tag of each account; field "" is the virtual time
 --   alone:<kind>           zset   jobs that lost their worker, on their last attempt, by tag
