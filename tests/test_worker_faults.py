@@ -93,6 +93,22 @@ async def test_a_last_attempt_starts_as_soon_as_the_worker_has_nothing_else(
             await suspect.runs(2)
 
 
+async def test_a_last_attempt_waits_no_longer_than_a_lease_for_others(tmp_path: Path) -> None:
+    suspect, other = Gate(tmp_path / "suspect"), Gate(tmp_path / "other")
+    with Dragon(tmp_path / "d", config="attempts = 2\n" + CONFIG) as own:
+        async with api_of(own.url) as client:
+            await create(client, suspect.task())
+            await suspect.runs(1)
+            own.worker().kill()
+            [key] = await create(client, other.task())
+            await other.runs(1)
+            await suspect.runs(2)
+            suspect.open()
+            assert (await client.run(task_name="hello", name="you"))["status"] == "success"
+            other.open()
+            assert [final["status"] for final in await ends(client, [key])] == ["success"]
+
+
 async def test_a_killed_decoder_hits_its_task_alone(own: Dragon, client: Api, gate: Gate) -> None:
     before = {decoder.pid: decoder.cpu_times().user for decoder in own.decoders()}
     keys = await create(client, gate.task(), *len(before) * [{"task_name": "site.spin"}])

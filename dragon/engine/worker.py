@@ -1,6 +1,7 @@
 """Claims jobs while slots are free, runs them, keeps their leases, and drains when told to stop."""
 
 import asyncio
+import math
 import random
 from collections import Counter
 from contextlib import AsyncExitStack
@@ -40,6 +41,7 @@ class Worker:
         self._is_stopping = False
         self._may_be_ready: set[Kind] = set()
         self._suspects = 0
+        self._suspects_since = math.inf
         self._suspect: Claim | None = None
         self._first_shard = 0
         self._durations = Durations(tools.store)
@@ -80,7 +82,7 @@ class Worker:
                 continue
             free_slots = self._free_slots()
             if not any(free_slots[kind] for kind in self._may_be_ready):
-                await is_set_within(self._wake, self._settings.poll_seconds)
+                await is_set_within(self._wake, self._pause_seconds())
 
     async def _claim_once(self) -> None:
         """Take what the free slots hold, and note for which kinds to ask again."""
@@ -99,16 +101,20 @@ class Worker:
                 self._first_shard = shard + 1
             for claim in answer.claims:
                 self._start(claim)
+        now = asyncio.get_running_loop().time()
+        self._suspects_since = min(self._suspects_since, now) if alone else math.inf
         if alone:
             # Each that ends may be the last one that a suspect waits for.
             may_be_ready |= BUSY_KINDS & self._slots.keys()
         self._suspects = alone
         self._may_be_ready = may_be_ready
-        if alone and not self._is_busy:
+        # Others may take an hour: then it has to run beside them.
+        if alone and (not self._is_busy or now >= self._suspects_since + self._patience_seconds):
             await self._claim_suspect()
 
     async def _claim_suspect(self) -> None:
         """Take one job that must run alone, for it may kill the worker."""
+        self._suspects_since = math.inf
         for shard in range(self._settings.shards):
             for kind in BUSY_KINDS & self._slots.keys():
                 answer = await self._store.claim(self.name, {kind: 1}, shard, is_alone=True)
@@ -119,6 +125,15 @@ class Worker:
         # Another worker was faster: nothing is left to be reserved for.
         self._suspects = 0
         self._wake.set()
+
+    @property
+    def _patience_seconds(self) -> float:
+        """How long a job that must run alone waits for others to end, and new ones wait for it."""
+        return self._settings.lease_seconds
+
+    def _pause_seconds(self) -> float:
+        poll_seconds = self._settings.poll_seconds
+        return min(poll_seconds, self._patience_seconds) if self._suspects else poll_seconds
 
     @property
     def _is_busy(self) -> bool:
