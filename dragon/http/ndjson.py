@@ -10,6 +10,7 @@ from aiohttp.http_writer import StreamWriter
 
 from dragon.engine.watching import Watch
 from dragon.errors import DragonError
+from dragon.http.connections import reset
 from dragon.http.errors import BUG, error_body
 from dragon.schemas import Update, encode
 
@@ -47,7 +48,7 @@ class Streams:
             except TimeoutError:
                 log.warning("slow_reader_dropped", path=request.path)
                 if request.transport:
-                    request.transport.abort()
+                    reset(request.transport)
             except ConnectionError:
                 log.debug("reader_left", path=request.path)
         return stream.response
