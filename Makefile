@@ -25,7 +25,7 @@ test: .venv/test.stamp  ## run the whole test suite (ARGS="-k thumb" for a part 
 	@$(BIN)/pytest --numprocesses 4 $(ARGS)
 
 chaos: .venv/test.stamp  ## prove the promises under random faults (ARGS=--long for hours of it)
-	@$(BIN)/pytest --numprocesses 4 --dist worksteal -m chaos tests/chaos $(ARGS)
+	@$(BIN)/pytest --numprocesses 3 --dist worksteal -m chaos tests/chaos $(ARGS)
 
 soak: .venv/test.stamp  ## mixed load and faults for 20 minutes: is memory flat? (ARGS="--minutes 3")
 	@$(BIN)/python -m tests.chaos.soak $(ARGS)
