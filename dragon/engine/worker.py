@@ -108,8 +108,9 @@ class Worker:
             may_be_ready |= BUSY_KINDS & self._slots.keys()
         self._suspects = alone
         self._may_be_ready = may_be_ready
-        # Others may take an hour: then it has to run beside them.
-        if alone and (not self._is_busy or now >= self._suspects_since + self._patience_seconds):
+        # Others may take an hour: then it has to run beside them, but never beside another suspect.
+        has_waited = now >= self._suspects_since + self._patience_seconds
+        if alone and (not self._is_busy or (has_waited and not self._suspect)):
             await self._claim_suspect()
 
     async def _claim_suspect(self) -> None:
