@@ -109,6 +109,22 @@ async def test_a_last_attempt_waits_no_longer_than_a_lease_for_others(tmp_path: 
             assert [final["status"] for final in await ends(client, [key])] == ["success"]
 
 
+async def test_last_attempts_run_one_after_the_other_however_long_they_take(
+    tmp_path: Path,
+) -> None:
+    # Each runs for longer than it would wait for others to end.
+    long = {"task_name": "site.steps", "steps": 20}
+    with Dragon(tmp_path / "d", config="attempts = 2\n" + CONFIG) as own:
+        async with api_of(own.url) as client:
+            keys = await create(client, long, long)
+            await eventually(lambda: len(own.events("job_started")) == 2)
+            own.worker().kill()
+            finals = await ends(client, keys)
+            assert await attempts(own, keys) == [2, 2]
+    first, second = sorted((final["events"] for final in finals), key=lambda e: e["started"])
+    assert first["completed"] <= second["started"]
+
+
 async def test_a_killed_decoder_hits_its_task_alone(own: Dragon, client: Api, gate: Gate) -> None:
     before = {decoder.pid: decoder.cpu_times().user for decoder in own.decoders()}
     keys = await create(client, gate.task(), *len(before) * [{"task_name": "site.spin"}])

@@ -53,10 +53,10 @@ async def _check_records(fleet: Fleet, is_exact: bool) -> None:
             data = await asyncio.to_thread(path.read_bytes)
             assert len(data) == file.size
             if record.job.task == "site.write":
-                assert data == _written(record.job.params)
+                assert data == written(record.job.params)
 
 
-def _written(params: msgspec.Raw) -> bytes:
+def written(params: msgspec.Raw) -> bytes:
     asked = msgspec.json.decode(params)
     text = asked["text"] * asked.get("repeats", 1000) * asked.get("steps", 1)
     assert isinstance(text, str)

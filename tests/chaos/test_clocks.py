@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import AsyncIterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from tests.chaos.clock import Clock
 from tests.chaos.harness import LEASE_SECONDS, Fleet
 from tests.chaos.test_crashes import mixed, read_stream
 from tests.gate import Gate
-from tests.support import Part, eventually
+from tests.support import Part, until
 
 HOUR = 3600
 JUMPS = (HOUR, -HOUR, 24 * HOUR, -24 * HOUR)
@@ -36,8 +37,9 @@ class Clocks:
         clock = Clock(self._path / f"clock{len(self.of)}")
         self.of[await self.fleet.start(kind, **clock.environment())] = clock
 
-    def are_in_force(self) -> bool:
-        """What each process logged last is dated by its clock."""
+    async def are_in_force(self, chance: random.Random) -> bool:
+        """What each process logged last is dated by its clock; all get something to log first."""
+        await self.fleet.wait(await self.fleet.submit(mixed(chance, 40), chance))
         return all(
             abs(last_logged(part) - time.time() - clock.seconds) < 60
             for part, clock in self.of.items()
@@ -84,7 +86,7 @@ async def test_p24_clocks_that_jump_hurt_nothing(
         assert {final["status"] for final in finals[: len(held)]} == {"success"}
         assert_dated_by_one_clock(finals)
         assert [await make_file(fleet, server) for server in fleet.servers] == first
-        await eventually(clocks.are_in_force)
+        await until(partial(clocks.are_in_force, chance))
     await check(fleet, is_exact=True)
     assert set(await fleet.attempts(fleet.ledger.keys)) == {1}
 
