@@ -92,6 +92,22 @@ async def test_a_client_that_takes_its_time_gets_all(hasty_api: Api, what: str) 
                     await asyncio.sleep(SWEEP_SECONDS / 50)
 
 
+async def test_clients_that_leave_in_the_middle_of_a_file_are_no_bug(
+    hasty: Dragon, hasty_api: Api
+) -> None:
+    request = await request_of(hasty_api, "file")
+
+    async def leave_after(count: int) -> None:
+        async with asked(hasty_api.url, request) as connection:
+            while count > 0:
+                count -= len(await asyncio.get_running_loop().sock_recv(connection, count))
+
+    for start in range(0, 100, 10):
+        await asyncio.gather(*(leave_after(10_000 * number) for number in range(start, start + 10)))
+    assert (await hasty_api.run(task_name="hello", name="you"))["status"] == "success"
+    assert not hasty.events("request_bug")
+
+
 async def test_a_client_is_dropped_where_the_kernel_does_not_do_it(logs: Logs) -> None:
     async def answer(request: web.Request) -> web.Response:
         return web.Response(body=bytes(SIZE))

@@ -1,5 +1,7 @@
 """Output files: choosing one by name, redirecting to it, serving it."""
 
+from contextlib import suppress
+
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 
@@ -70,8 +72,10 @@ class FilesHandler:
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
         response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
-        # Sent here and not by the library later, so that a drain waits for downloads, too.
-        await response.prepare(request)
+        # Sent here and not by the library later, so that a drain waits for downloads, too. A
+        # client that has left reads no answer to its leaving.
+        with suppress(ConnectionResetError):
+            await response.prepare(request)
         return response
 
 
