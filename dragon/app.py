@@ -15,6 +15,7 @@ from dragon.engine.durability_log import DurabilityLog
 from dragon.engine.engine import Engine
 from dragon.engine.fetching import Fetcher
 from dragon.engine.isolation.pool import Decoders, DecoderSettings
+from dragon.engine.isolation.program import Programs, ProgramSettings
 from dragon.engine.lag import LoopLag
 from dragon.engine.outputs import Outputs
 from dragon.engine.reaper import Reaper
@@ -93,6 +94,7 @@ async def work(settings: Settings, slots: dict[Kind, int]) -> None:
             outputs=outputs,
             downloads=await stack.enter_async_context(Fetcher(settings)),
             children=decoders,
+            programs=_programs(settings),
             directory=directory.path,
         )
         background = await stack.enter_async_context(Background())
@@ -118,6 +120,16 @@ def _decoders(settings: Settings, registry: Registry) -> Decoders:
         environment=registry.environment,
     )
     return Decoders(chosen)
+
+
+def _programs(settings: Settings) -> Programs:
+    chosen = ProgramSettings(
+        ffmpeg=settings.program_ffmpeg,
+        memory_bytes=settings.program_memory_bytes,
+        max_file_bytes=settings.program_max_file_bytes,
+        cpu_seconds=settings.program_cpu_seconds,
+    )
+    return Programs(chosen)
 
 
 def build_web(

@@ -83,5 +83,13 @@ class TaskFailed(TaskError):
     """Trying again cannot help: the parameters, the source or the file is at fault."""
 
 
+class ProgramFailed(TaskFailed):
+    """A program of `Context.run_program` ended badly; `lines` are the last that it complained."""
+
+    def __init__(self, message: str, lines: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.lines = lines
+
+
 class TaskInterrupted(TaskError):
     """Trying again may help: a connection was lost, a source was busy, a child was killed."""

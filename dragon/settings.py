@@ -98,6 +98,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_pixels: Positive = 100_000_000
     max_frames: Positive = 2_000
 
+    program_ffmpeg: str = ""
+    program_memory_bytes: Positive = 4 * 1024**3
+    program_max_file_bytes: Positive = 4 * 1024**3
+    program_cpu_seconds: Positive = 4 * 3600
+
     log_format: Annotated[str, Meta(pattern=r"\A(auto|json|console)\Z")] = "auto"
     log_level: Annotated[str, Meta(pattern=r"\A(debug|info|warning|error)\Z")] = "info"
 

@@ -1,13 +1,13 @@
 """What the author of a task uses: Params, Result, File, Context, @task."""
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar, get_type_hints
 
 from msgspec import Meta, Struct
 
-from dragon.errors import TaskFailed, TaskInterrupted
+from dragon.errors import ProgramFailed, TaskFailed, TaskInterrupted
 from dragon.schemas import Kind
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "MediaLimits",
     "Params",
     "Pixels",
+    "ProgramFailed",
     "Result",
     "Source",
     "TaskFailed",
@@ -114,6 +115,19 @@ class Context(Protocol):
         Arguments and result travel as MessagePack, by the function's annotations; a Source or
         File argument arrives as an open Descriptor. Raises what the function raises as
         TaskFailed, TaskFailed if the child crashes, TaskInterrupted if somebody killed it.
+        """
+
+    async def run_program(
+        self,
+        arguments: Sequence[str | Source | File],
+        on_line: Callable[[str], None] | None = None,
+    ) -> None:
+        """Run ffmpeg, confined, in the run's own directory, which it alone can write.
+
+        The first argument is the word "ffmpeg"; a Source or File becomes its absolute path, and
+        a Source may be read wherever it lies. `on_line` gets what it prints, line by line.
+        Raises ProgramFailed with its last complaints, TaskFailed where a limit was hit,
+        TaskInterrupted if it was killed or the disk is full.
         """
 
 

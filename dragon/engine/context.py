@@ -4,7 +4,7 @@ import asyncio
 import mimetypes
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -36,6 +36,17 @@ class Children(Protocol):
     ) -> T: ...
 
 
+class Programs(Protocol):
+    """Runs confined programs."""
+
+    async def run(
+        self,
+        arguments: Sequence[str | Source | File],
+        directory: Path,
+        on_line: Callable[[str], None] | None = None,
+    ) -> None: ...
+
+
 class RunContext:
     """One run's directory, sources, outputs and progress. `phases` are seconds spent in each."""
 
@@ -48,6 +59,7 @@ class RunContext:
         limits: MediaLimits,
         downloads: Downloads,
         children: Children,
+        programs: Programs,
         send_progress: Callable[[Any], Awaitable[object]],
     ) -> None:
         self.limits = limits
@@ -61,6 +73,7 @@ class RunContext:
         self._calls = 0
         self._downloads = downloads
         self._children = children
+        self._programs = programs
         self._send_progress = send_progress
         self._newest: list[Any] = []
         self._sender: asyncio.Task[None] | None = None
@@ -89,6 +102,15 @@ class RunContext:
         with self._phase("isolated"), self._deadline_held() as left_seconds:
             return await self._children.call(function, *arguments, timeout_seconds=left_seconds)
 
+    async def run_program(
+        self,
+        arguments: Sequence[str | Source | File],
+        on_line: Callable[[str], None] | None = None,
+    ) -> None:
+        # The run's clock goes on: when it runs out, this is cancelled, and the program killed.
+        with self._phase("program"):
+            await self._programs.run(arguments, self._own_directory(), on_line)
+
     async def close(self) -> None:
         if self._sender:
             self._sender.cancel()
@@ -97,11 +119,14 @@ class RunContext:
                 raise error
 
     def _path(self, name: str) -> Path:
+        return self._own_directory() / name
+
+    def _own_directory(self) -> Path:
         if not self.directory:
             directory = self._work_directory / self._name
             directory.mkdir(mode=0o700)
             self.directory = directory
-        return self.directory / name
+        return self.directory
 
     async def _send_newest(self) -> None:
         """Ten times a second at most, and what came between is left out."""

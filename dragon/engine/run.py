@@ -11,7 +11,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from dragon.engine.context import Children, Downloads, RunContext
+from dragon.engine.context import Children, Downloads, Programs, RunContext
 from dragon.engine.outputs import Outputs, join_result, split_result
 from dragon.errors import TaskFailed, TaskInterrupted, Unavailable
 from dragon.registry import Registry
@@ -49,6 +49,7 @@ class Tools(Struct, frozen=True, kw_only=True):
     outputs: Outputs
     downloads: Downloads
     children: Children
+    programs: Programs
     directory: Path
 
 
@@ -121,6 +122,7 @@ class Run:
             limits=MediaLimits(max_pixels=settings.max_pixels, max_frames=settings.max_frames),
             downloads=self._tools.downloads,
             children=self._tools.children,
+            programs=self._tools.programs,
             send_progress=self._send_progress,
         )
         self.phases = context.phases

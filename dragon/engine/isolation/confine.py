@@ -1,5 +1,6 @@
-"""What a decoder child takes from itself before it sees a file: the measures, in their order."""
+"""What a child takes from itself before it sees a file: the measures, in their order."""
 
+import glob
 import os
 import resource
 import signal
@@ -29,6 +30,9 @@ SYSTEM_PATHS = (
 )
 """What the C library and libvips may still load once they are at work."""
 
+DYNAMIC_LOADERS = ("/lib64/ld-*", "/lib/ld-*", "/lib/*/ld-linux-*")
+"""Where the kernel finds what starts a program that is linked dynamically."""
+
 
 def leave_network() -> str:
     """Move into a network of one's own, with nothing in it; only while there is one thread."""
@@ -49,6 +53,39 @@ def confine(memory_bytes: int, packages: Iterable[str]) -> dict[str, str]:
         "privileges": _measure(_drop_privileges),
         "filesystem": _measure(lambda: _whole(threads, lambda: landlock.restrict(readable))),
         "system_calls": _measure(lambda: _whole(threads, seccomp.restrict)),
+    }
+
+
+def confine_program(
+    binary: str,
+    *,
+    readable: Iterable[str],
+    writable: str,
+    memory_bytes: int,
+    max_file_bytes: int,
+    cpu_seconds: int,
+) -> dict[str, str]:
+    """The same for what is to become a program; tells what is in force.
+
+    It can execute `binary`, read that, the libraries of the system and `readable`, and write
+    regular files into the directory `writable`.
+    """
+    loaders = [path for pattern in DYNAMIC_LOADERS for path in glob.glob(pattern)]
+
+    def keep_out() -> str:
+        return landlock.restrict(
+            [*SYSTEM_PATHS, *readable], writable=[writable], executable=[binary, *loaders]
+        )
+
+    return {
+        "cores": _measure(_no_cores),
+        "files": _measure(_limit_files),
+        "file_size": _measure(lambda: _limit_file_size(max_file_bytes)),
+        "processor": _measure(lambda: _limit_processor(cpu_seconds)),
+        "memory": _measure(lambda: _limit_address_space(memory_bytes)),
+        "privileges": _measure(_drop_privileges),
+        "filesystem": _measure(keep_out),
+        "system_calls": _measure(lambda: seccomp.restrict(may_execute=True)),
     }
 
 
@@ -108,6 +145,23 @@ def _limit_memory(memory_bytes: int) -> str:
     _lower(resource.RLIMIT_AS, mapped + memory_bytes)
     _lower(resource.RLIMIT_FSIZE, memory_bytes)
     return f"{memory_bytes // 2**20} MiB"
+
+
+def _limit_address_space(memory_bytes: int) -> str:
+    """What is mapped now does not count, as the program replaces it."""
+    _lower(resource.RLIMIT_AS, memory_bytes)
+    return f"{memory_bytes // 2**20} MiB"
+
+
+def _limit_file_size(max_file_bytes: int) -> str:
+    _lower(resource.RLIMIT_FSIZE, max_file_bytes)
+    return f"{max_file_bytes // 2**20} MiB"
+
+
+def _limit_processor(seconds: int) -> str:
+    """For a program that was taken over: it can take back `limit_cpu`, which comes first."""
+    _lower(resource.RLIMIT_CPU, seconds + 2)
+    return f"{seconds} seconds"
 
 
 def _lower(limit: int, value: int) -> None:

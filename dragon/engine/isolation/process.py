@@ -25,6 +25,8 @@ EXIT_SECONDS = 2.0
 INTERPRETER_VARIABLES = ("LD_LIBRARY_PATH", "PYTHONHOME")
 """Without them, an interpreter that was started with them may not start again."""
 
+BASE_ENVIRONMENT = {"LANG": "C.UTF-8", "MALLOC_ARENA_MAX": "2"}
+
 MAX_LOGGED_BYTES = 64 * 1024
 """Of what one child writes in all its life."""
 
@@ -261,18 +263,16 @@ async def _spawn(connection: int, output: int, settings: DecoderSettings) -> Pro
         stderr=STDOUT,
         pass_fds=(connection,),
         start_new_session=True,
-        env=_environment(settings),
+        # What else the worker's own environment holds, secrets too, stays with it.
+        env=settings.environment | BASE_ENVIRONMENT | interpreter_environment(),
     )
 
 
-def _environment(settings: DecoderSettings) -> dict[str, str]:
-    """All that a child gets; what else the worker's own holds, secrets too, stays with it."""
-    interpreter = {name: os.environ[name] for name in INTERPRETER_VARIABLES if name in os.environ}
+def interpreter_environment() -> dict[str, str]:
+    """What lets another interpreter import all that this one can."""
+    variables = {name: os.environ[name] for name in INTERPRETER_VARIABLES if name in os.environ}
     return {
-        **settings.environment,
-        **interpreter,
-        "LANG": "C.UTF-8",
-        "MALLOC_ARENA_MAX": "2",
+        **variables,
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path),
     }

@@ -39,16 +39,20 @@ CALL_NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16
 ALLOW, FAIL, KILL_PROCESS = 0x7FFF_0000, 0x0005_0000, 0x8000_0000
 
 
-def restrict() -> str:
+def restrict(*, may_execute: bool = False) -> str:
     """Put the filter on this thread and those it starts; no_new_privs must be set.
 
+    With `may_execute` the process may become another program, though it still starts none.
     Returns what is in force; raises OSError.
     """
     machine = platform.machine()
     if machine not in ARCHITECTURES:
         raise OSError(errno.ENOSYS, f"no filter is written for {machine}")
     column = tuple(ARCHITECTURES).index(machine)
-    program = _program(ARCHITECTURES[machine], column, os.getpid())
+    denied = [
+        numbers[column] for name, numbers in DENIED.items() if name != "execve" or not may_execute
+    ]
+    program = _program(ARCHITECTURES[machine], column, denied, os.getpid())
     buffer = ctypes.create_string_buffer(program)
     length_and_address = struct.pack("@HP", len(program) // 8, ctypes.addressof(buffer))
     mode_filter = 2
@@ -56,8 +60,7 @@ def restrict() -> str:
     return "seccomp"
 
 
-def _program(architecture: int, column: int, pid: int) -> bytes:
-    denied = [numbers[column] for numbers in DENIED.values()]
+def _program(architecture: int, column: int, denied: list[int | None], pid: int) -> bytes:
     return b"".join(
         [
             _instruction(LOAD, ARCHITECTURE),
