@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
@@ -128,6 +129,11 @@ class Record(Struct, frozen=True, kw_only=True):
 def file_path(key: str, filename: str) -> str:
     """Where a job's file is served, below the address of any server."""
     return f"/files/{key}/{quote(filename)}"
+
+
+def find_file(files: Iterable[OutputFile], name: str) -> OutputFile | None:
+    """The one that a name selects, with or without its extension."""
+    return next((file for file in files if name in (file.filename, file.name)), None)
 
 
 encode = msgspec.json.Encoder().encode

@@ -22,6 +22,7 @@ __all__ = [
     "ProgramFailed",
     "Result",
     "Source",
+    "SourceUrl",
     "TaskFailed",
     "TaskInterrupted",
     "TaskType",
@@ -39,7 +40,21 @@ HttpUrl = Annotated[
         extra={"expected": "an http or https URL of at most 8192 characters"},
     ),
 ]
-"""The address of a source."""
+"""An address on the web."""
+
+SourceUrl = Annotated[
+    str,
+    Meta(
+        pattern=r"\A(?:[Hh][Tt][Tt][Pp][Ss]?://[^\s/?#\x00-\x1f\x7f][^\x00-\x1f\x7f]*"
+        r"|dragon:[A-Z2-7]{26}/[A-Za-z0-9_.-]{1,100})\Z",
+        max_length=8192,
+        extra={
+            "expected": "an http or https URL of at most 8192 characters, "
+            "or dragon:KEY/FILE, a file that another task made"
+        },
+    ),
+]
+"""Where a source is: for `Context.fetch`."""
 
 Pixels = Annotated[
     int,
@@ -63,7 +78,7 @@ class Result(Struct, frozen=True, kw_only=True):
 
 
 class Source(Struct, frozen=True, kw_only=True):
-    """A file that was fetched: whence, and where it lies for the time of the run."""
+    """A file that was fetched: whence, and where it lies for the time of the run. Only read it."""
 
     url: str
     path: Path
@@ -100,7 +115,9 @@ class Context(Protocol):
     async def fetch(self, url: str) -> Source:
         """Download `url` into the run's own directory.
 
-        Raises TaskFailed (refused, not found, too large, too slow) or TaskInterrupted.
+        `dragon:<key>/<file>`, a file that another task of the account made, is not copied: the
+        source's path is where it is kept. Raises TaskFailed (refused, not found, too large, too
+        slow) or TaskInterrupted.
         """
 
     def output(self, name: str, content_type: str) -> File:

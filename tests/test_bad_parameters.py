@@ -15,6 +15,7 @@ URL = "http://files.com/cat.jpg"
 THUMB: dict[str, Any] = {"task_name": "image.thumb", "url": URL}
 PIXELS = "must be a whole number of pixels from 1 to 16383"
 HTTP_URL = "must be an http or https URL of at most 8192 characters"
+SOURCE_URL = f"{HTTP_URL}, or dragon:KEY/FILE, a file that another task made"
 
 
 # Parameters of a task
@@ -33,7 +34,7 @@ HTTP_URL = "must be an http or https URL of at most 8192 characters"
         ({"task_name": "hello", "name": 5}, "name: expected str, got int"),
         ({"task_name": "hello", "name": None}, "name: expected str, got null"),
         *(
-            (THUMB | {"url": url}, f"url: {HTTP_URL}")
+            (THUMB | {"url": url}, f"url: {SOURCE_URL}")
             for url in (
                 "",
                 "cat.jpg",

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from dragon.engine.sources import Sources
 from dragon.schemas import encode
 from dragon.task import File, MediaLimits, Source
 
@@ -20,12 +21,6 @@ PROGRESS_SECONDS = 0.1
 
 _EXTENSIONS = {"image/avif": ".avif", "image/webp": ".webp", "image/jpeg": ".jpg"}
 _NAME = re.compile(r"\A[A-Za-z0-9_-]{1,64}\Z")
-
-
-class Downloads(Protocol):
-    """Fetches sources."""
-
-    async def fetch(self, url: str, path: Path) -> Source: ...
 
 
 class Children(Protocol):
@@ -57,7 +52,7 @@ class RunContext:
         name: str,
         timeout_seconds: float,
         limits: MediaLimits,
-        downloads: Downloads,
+        sources: Sources,
         children: Children,
         programs: Programs,
         send_progress: Callable[[Any], Awaitable[object]],
@@ -71,7 +66,7 @@ class RunContext:
         self.deadline = asyncio.timeout(timeout_seconds)
         self._left_seconds = timeout_seconds
         self._calls = 0
-        self._downloads = downloads
+        self._sources = sources
         self._children = children
         self._programs = programs
         self._send_progress = send_progress
@@ -82,7 +77,7 @@ class RunContext:
     async def fetch(self, url: str) -> Source:
         self._files += 1
         with self._phase("fetch"):
-            return await self._downloads.fetch(url, self._path(f"source{self._files}"))
+            return await self._sources.fetch(url, self._path(f"source{self._files}"))
 
     def output(self, name: str, content_type: str) -> File:
         if not _NAME.match(name):

@@ -11,8 +11,9 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from dragon.engine.context import Children, Downloads, Programs, RunContext
+from dragon.engine.context import Children, Programs, RunContext
 from dragon.engine.outputs import Outputs, join_result, split_result
+from dragon.engine.sources import Downloads, Sources
 from dragon.errors import TaskFailed, TaskInterrupted, Unavailable
 from dragon.registry import Registry
 from dragon.schemas import Claim, Events, OutputFile, State, Status, encode
@@ -120,7 +121,12 @@ class Run:
             name=f"{self.claim.job.key}.{self.claim.token}",
             timeout_seconds=self.claim.job.timeout_seconds,
             limits=MediaLimits(max_pixels=settings.max_pixels, max_frames=settings.max_frames),
-            downloads=self._tools.downloads,
+            sources=Sources(
+                self.claim.job.account,
+                self._tools.store,
+                self._tools.outputs,
+                self._tools.downloads,
+            ),
             children=self._tools.children,
             programs=self._tools.programs,
             send_progress=self._send_progress,

@@ -8,7 +8,7 @@ from aiohttp.abc import AbstractStreamWriter
 from dragon.engine.engine import Engine
 from dragon.engine.outputs import Outputs
 from dragon.errors import BadRequest, FileNotFound, Problem
-from dragon.schemas import OutputFile, Record, file_path, is_key
+from dragon.schemas import OutputFile, Record, file_path, find_file, is_key
 from dragon.settings import Settings
 
 _HOST_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]")
@@ -33,9 +33,8 @@ def choose_file(record: Record, filename: str) -> OutputFile:
         raise FileNotFound(f"the task {record.job.task!r} made no file")
     if len(files) == 1:
         return files[0]
-    for file in files:
-        if filename in (file.filename, file.name):
-            return file
+    if file := find_file(files, filename):
+        return file
     names = ", ".join(f"'{file.name}'" for file in files)
     if not filename:
         raise FileNotFound(f"a filename is missing, choose one of: {names}")

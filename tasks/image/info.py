@@ -2,12 +2,12 @@
 
 from typing import Literal
 
-from dragon.task import Context, Descriptor, HttpUrl, Params, Result, task
+from dragon.task import Context, Descriptor, Params, Result, SourceUrl, task
 from tasks.toolkit import exif
 
 
 class InfoParams(Params, frozen=True):
-    url: HttpUrl
+    url: SourceUrl
 
 
 class Info(Result, frozen=True):

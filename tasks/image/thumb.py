@@ -8,11 +8,11 @@ from dragon.task import (
     Context,
     Descriptor,
     File,
-    HttpUrl,
     MediaLimits,
     Params,
     Pixels,
     Result,
+    SourceUrl,
     task,
 )
 from tasks.toolkit.formats import FORMATS, Format, check_fits
@@ -22,7 +22,7 @@ from tasks.toolkit.geometry import Box, Size, lay_out
 class ThumbParams(Params, frozen=True):
     """`rotation` is in degrees, counter-clockwise; `width` and `height` are the output's."""
 
-    url: HttpUrl
+    url: SourceUrl
     width: Pixels | None = None
     height: Pixels | None = None
     crop: bool = False

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from dragon.task import Context, Descriptor, Files, HttpUrl, MediaLimits, Params, Result, task
+from dragon.task import Context, Descriptor, Files, MediaLimits, Params, Result, SourceUrl, task
 from tasks.toolkit.formats import FORMATS, Format, check_fits
 from tasks.toolkit.geometry import Box, Size, check_limits, cover, lay_out
 
@@ -31,7 +31,7 @@ Sizes = Annotated[
 
 
 class ThumbsParams(Params, frozen=True):
-    url: HttpUrl
+    url: SourceUrl
     sizes: Sizes
     format: Format = "jpeg"
 

@@ -6,7 +6,7 @@ import os
 import signal
 from pathlib import Path
 
-from dragon.task import Context, File, Params, Result, TaskFailed, TaskInterrupted, task
+from dragon.task import Context, File, Params, Result, SourceUrl, TaskFailed, TaskInterrupted, task
 
 
 class GateParams(Params, frozen=True, kw_only=True):
@@ -43,6 +43,27 @@ async def gated_file(params: GateParams, ctx: Context) -> Written:
     while not path.exists():
         await asyncio.sleep(0.02)
     output.path.write_text(f"{started}" * 100_000)
+    return Written(output=output)
+
+
+class SourceParams(Params, frozen=True, kw_only=True):
+    url: SourceUrl
+
+
+@task("site.path")
+async def path(params: SourceParams, ctx: Context) -> str:
+    """Where a source lies."""
+    return str((await ctx.fetch(params.url)).path)
+
+
+class TextParams(Params, frozen=True, kw_only=True):
+    text: str
+
+
+@task("site.text")
+async def text(params: TextParams, ctx: Context) -> Written:
+    output = ctx.output("output", "text/plain")
+    output.path.write_text(params.text)
     return Written(output=output)
 
 

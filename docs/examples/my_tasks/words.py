@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from dragon.task import Context, Descriptor, File, HttpUrl, Params, Result, TaskFailed, task
+from dragon.task import Context, Descriptor, File, Params, Result, SourceUrl, TaskFailed, task
 
 AtMost100 = Annotated[int, Meta(ge=1, le=100, extra={"expected": "a whole number from 1 to 100"})]
 
 
 class WordsParams(Params, frozen=True):
-    url: HttpUrl
+    url: SourceUrl
     most: AtMost100 = 3
     letters: Literal["as written", "lower case"] = "lower case"
 
