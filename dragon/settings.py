@@ -97,6 +97,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     decoder_cpu_seconds: Positive = 60
     max_pixels: Positive = 100_000_000
     max_frames: Positive = 2_000
+    max_page_bytes: Positive = 10 * 1024 * 1024
 
     program_ffmpeg: str = ""
     program_memory_bytes: Positive = 4 * 1024**3

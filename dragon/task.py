@@ -78,11 +78,17 @@ class Result(Struct, frozen=True, kw_only=True):
 
 
 class Source(Struct, frozen=True, kw_only=True):
-    """A file that was fetched: whence, and where it lies for the time of the run. Only read it."""
+    """A file that was fetched: whence, and where it lies for the time of the run. Only read it.
+
+    `url` is as it was asked for, `location` where it was found after all redirects, and
+    `content_type` the header of that name, ASCII; both are empty for what came not over HTTP.
+    """
 
     url: str
     path: Path
     size: int
+    location: str = ""
+    content_type: str = ""
 
 
 class File(Struct, frozen=True, kw_only=True):
@@ -105,6 +111,7 @@ class MediaLimits(Struct, frozen=True, kw_only=True):
 
     max_pixels: int
     max_frames: int
+    max_page_bytes: int = 10 * 1024 * 1024
 
 
 class Context(Protocol):

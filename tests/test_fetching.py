@@ -1,12 +1,13 @@
 """Downloading sources: what is asked for, and what is kept."""
 
+import asyncio
 from pathlib import Path
 
 from aiohttp import web
 
 from dragon.settings import Settings
 from dragon.task import Source
-from tests.fetching import fetch, serving
+from tests.fetching import fetch, serving, talking
 
 
 async def test_a_file_is_saved_with_its_size(tmp_path: Path) -> None:
@@ -17,7 +18,13 @@ async def test_a_file_is_saved_with_its_size(tmp_path: Path) -> None:
 
     async with serving(answer) as server:
         source = await fetch(f"{server}/a.jpg", tmp_path)
-    assert source == Source(url=f"{server}/a.jpg", path=tmp_path / "source", size=len(body))
+    assert source == Source(
+        url=f"{server}/a.jpg",
+        path=tmp_path / "source",
+        size=len(body),
+        location=f"{server}/a.jpg",
+        content_type="application/octet-stream",
+    )
     assert source.path.read_bytes() == body
 
 
@@ -61,3 +68,24 @@ async def test_requests_carry_no_more_than_they_must(tmp_path: Path) -> None:
     async with serving(answer) as server:
         source = await fetch(f"{server}/first", tmp_path)
     assert source.path.read_text().split() == ["Accept", "Accept-Encoding", "Host", "User-Agent"]
+
+
+async def test_the_address_that_a_source_was_found_at_is_told(tmp_path: Path) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/old":
+            return web.Response(status=301, headers={"Location": "new/page?b=%41"})
+        return web.Response(text="<html>", content_type="text/html")
+
+    async with serving(answer) as server:
+        source = await fetch(f"{server}/old", tmp_path)
+        assert (source.url, source.location) == (f"{server}/old", f"{server}/new/page?b=%41")
+    assert source.content_type == "text/html; charset=utf-8"
+
+
+async def test_a_content_type_of_any_bytes_is_ascii(tmp_path: Path) -> None:
+    async def talk(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/\xe4\r\nContent-Length: 2\r\n\r\nhi")
+
+    async with talking(talk) as server:
+        source = await fetch(server, tmp_path)
+    assert (source.content_type, source.size) == ("text/?", 2)

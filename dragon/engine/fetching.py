@@ -59,7 +59,7 @@ class Fetcher:
         """
         try:
             async with asyncio.timeout(self._settings.fetch_timeout_seconds):
-                size = await self._download(_parse(url), path)
+                return await self._download(url, path)
         except TaskError as error:
             failure = error
         except aiohttp.ClientError as error:
@@ -69,12 +69,11 @@ class Fetcher:
                 f"it took longer than {self._settings.fetch_timeout_seconds:g} seconds "
                 "(setting fetch_timeout_seconds)"
             )
-        else:
-            return Source(url=url, path=path, size=size)
         # Raised out here, so that no cause goes with it: causes hold resolved addresses.
         raise type(failure)(f"File '{url}' could not be fetched: {failure.message}")
 
-    async def _download(self, url: URL, path: Path) -> int:
+    async def _download(self, asked: str, path: Path) -> Source:
+        url = _parse(asked)
         visited = {url}
         for _ in range(self._settings.fetch_max_redirects + 1):
             # aiohttp would take custom headers along to the next host, and judge less strictly
@@ -83,7 +82,13 @@ class Fetcher:
                 location = response.headers.get("Location")
                 if response.status not in _REDIRECTS or location is None:
                     _check_answer(response)
-                    return await self._save(response, path)
+                    return Source(
+                        url=asked,
+                        path=path,
+                        size=await self._save(response, path),
+                        location=str(url),
+                        content_type=_ascii(response.headers.get("Content-Type", "")),
+                    )
             url = _follow(url, location)
             if url in visited:
                 raise TaskFailed("it redirects in a loop")
@@ -197,6 +202,11 @@ def _check_answer(response: aiohttp.ClientResponse) -> None:
     # Compressed bytes count for nothing against the limits of size.
     if any(coding != "identity" for coding in response.headers.getall("Content-Encoding", [])):
         raise TaskFailed("the server sent it with a Content-Encoding, although asked not to")
+
+
+def _ascii(header: str) -> str:
+    """Bytes that are no text stand in headers as lone surrogates, which nothing can encode."""
+    return header.encode("ascii", "replace").decode("ascii")
 
 
 def _explain(error: aiohttp.ClientError) -> TaskError:

@@ -120,7 +120,9 @@ class Run:
             work_directory=self._tools.directory,
             name=f"{self.claim.job.key}.{self.claim.token}",
             timeout_seconds=self.claim.job.timeout_seconds,
-            limits=MediaLimits(max_pixels=settings.max_pixels, max_frames=settings.max_frames),
+            limits=MediaLimits(
+                **{name: getattr(settings, name) for name in MediaLimits.__struct_fields__}
+            ),
             sources=Sources(
                 self.claim.job.account,
                 self._tools.store,
