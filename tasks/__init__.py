@@ -3,7 +3,7 @@
 MODULES = ("tasks.hello", "tasks.image.info", "tasks.image.thumb", "tasks.image.thumbs")
 """Every module that holds a task."""
 
-WARM = ("tasks.toolkit.vips",)
+WARM = ("tasks.toolkit.vips", "tasks.toolkit.framing", "tasks.toolkit.saving")
 """What decoder children import when they start, before a job waits for them."""
 
 WARM_ENVIRONMENT = {

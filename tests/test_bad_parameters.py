@@ -26,7 +26,11 @@ SOURCE_URL = f"{HTTP_URL}, or dragon:KEY/FILE, a file that another task made"
     [
         *((THUMB | {"width": width}, f"width: {PIXELS}") for width in (0, -1, 10**9, "abc", "5")),
         *((THUMB | {"height": height}, f"height: {PIXELS}") for height in (1.5, True, "9px")),
-        (THUMB | {"crop": "true"}, "crop: expected bool, got str"),
+        (THUMB | {"crop": "true"}, 'crop: must be true, false or "smart"'),
+        *(
+            (THUMB | {"quality": quality}, "quality: must be a whole number from 1 to 95")
+            for quality in (0, 96, 2.5, "80")
+        ),
         (THUMB | {"rotation": 45}, "rotation: must be one of: 0, 90, 180, 270"),
         (THUMB | {"format": "bmp"}, "format: must be one of: "),
         (THUMB | {"wdith": 5}, "wdith: this parameter is unknown, choose among: url, width"),

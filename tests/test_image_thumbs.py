@@ -22,9 +22,9 @@ Sizes = dict[str, dict[str, Any]]
 
 
 def thumbnails(
-    path: Path, sizes: Sizes, format: str = "jpeg", limits: MediaLimits = LIMITS
+    path: Path, sizes: Sizes, format: str = "jpeg", limits: MediaLimits = LIMITS, **others: Any
 ) -> dict[str, Image]:
-    asked = {"url": URL, "sizes": sizes, "format": format}
+    asked = {"url": URL, "sizes": sizes, "format": format, **others}
     params = msgspec.convert(asked, thumbs.ThumbsParams)
     with ExitStack() as opened:
         source = opened.enter_context(path.open("rb"))
@@ -45,13 +45,14 @@ def problems(sizes: Any) -> list[str]:
 def test_each_size_is_honoured_and_as_good_as_one_made_alone() -> None:
     sizes: Sizes = {
         "icon": {"width": 64, "height": 64, "crop": True},
+        "face": {"width": 40, "height": 64, "crop": "smart"},
         "small": {"width": 100},
         "large": {"width": 400, "height": 400},
         "huge": {"width": 800},
         "whole": {},
     }
     for path in (CAT, ROCKET):
-        for chosen in (sizes, {name: sizes[name] for name in ("icon", "small", "large")}):
+        for chosen in (sizes, {name: sizes[name] for name in ("icon", "face", "large")}):
             for name, image in thumbnails(path, chosen, "png").items():
                 alone = Thumbnail(path, format="png", **sizes[name])
                 assert Size(image.width, image.height) == alone.size
@@ -72,6 +73,14 @@ def test_a_jpeg_decoded_at_a_fraction_is_as_good_as_one_decoded_whole(
 def test_the_files_come_in_the_order_of_their_names() -> None:
     images = thumbnails(ROCKET, {"b": {"width": 20}, "a": {"width": 30}, "c": {"width": 10}})
     assert {name: image.width for name, image in images.items()} == {"b": 20, "a": 30, "c": 10}
+
+
+def test_the_quality_is_that_of_each_size() -> None:
+    sizes: Sizes = {"small": {"width": 100}, "large": {"width": 300}}
+    whole = thumbnails(CAT, sizes, "png")
+    good, bad = (thumbnails(CAT, sizes, quality=quality) for quality in (95, 5))
+    for name, image in whole.items():
+        assert psnr(good[name], image) > psnr(bad[name], image) + 8
 
 
 def test_all_sizes_of_an_animation_move(tmp_path: Path) -> None:
@@ -97,6 +106,9 @@ def test_a_wrong_size_gives_a_problem_that_names_it() -> None:
     assert problems({"small": {"width": 0}, "fine": {}}) == [f"small: width: {pixels}"]
     assert problems({"small": {"size": 3}}) == [
         "small: size: this parameter is unknown, choose among: width, height, crop"
+    ]
+    assert problems({"small": {"crop": "clever"}}) == [
+        'small: crop: must be true, false or "smart"'
     ]
     assert problems({"small": 7}) == ["small: expected object, got int"]
 

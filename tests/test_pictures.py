@@ -71,6 +71,45 @@ def test_a_crop_is_cut_from_the_middle() -> None:
     assert psnr(made, middle) > 50
 
 
+def dot(left: int) -> Image:
+    """A wide grey picture with a small red thing in it."""
+    return plain([128, 128, 128], 300, 60).draw_rect([230, 20, 20], left, 20, 20, 20, fill=True)
+
+
+@pytest.mark.parametrize("rotation", [0, 180])
+def test_a_smart_crop_keeps_what_draws_the_eye(rotation: int, tmp_path: Path) -> None:
+    for left in (5, 140, 270):
+        path = write(tmp_path / "a.png", dot(left).pngsave_buffer())
+        params: dict[str, Any] = {"width": 60, "height": 60, "rotation": rotation, "format": "png"}
+        made = Thumbnail(path, crop="smart", **params)
+        assert made.size == Size(60, 60)
+        red, green, _ = (made.image.extract_band(band) for band in range(3))
+        assert ((red - green) > 100).avg() > 0.95 * 255 * 400 / 3600
+    with_middle = Thumbnail(path, crop=True, **params).image
+    assert (with_middle - [128, 128, 128]).abs().max() < 3
+
+
+def test_a_smart_crop_of_an_animation_does_not_jump(tmp_path: Path) -> None:
+    moving = Image.arrayjoin([dot(5), dot(270), dot(140)], across=1).copy()
+    moving.set_type(pyvips.GValue.gint_type, "page-height", 60)
+    path = write(tmp_path / "a.gif", moving.gifsave_buffer())
+    made = Thumbnail(path, width=60, height=60, crop="smart", format="gif")
+    assert made.frame(0).extract_band(0).max() > 220
+    assert made.frame(1).extract_band(0).max() < 140
+
+
+@pytest.mark.parametrize("format", ["jpeg", "png", "gif", "webp", "avif"])
+def test_a_quality_trades_likeness_for_bytes(format: str) -> None:
+    best = Thumbnail(CAT, width=200, format="png").image
+    made = [Thumbnail(CAT, width=200, format=format, quality=one) for one in (95, 50, 1)]
+    likeness = [psnr(thumbnail.image[:3], best) for thumbnail in made]
+    assert sorted(likeness, reverse=True) == likeness
+    assert likeness[0] > likeness[2] + 5
+    bytes_taken = [len(thumbnail.data) for thumbnail in made]
+    assert sorted(bytes_taken, reverse=True) == bytes_taken
+    assert bytes_taken[0] > 2 * bytes_taken[2]
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_photograph_is_turned_upright(orientation: int, tmp_path: Path) -> None:
     upright = corners()

@@ -15,20 +15,26 @@ from dragon.task import (
     SourceUrl,
     task,
 )
-from tasks.toolkit.formats import FORMATS, Format, check_fits
-from tasks.toolkit.geometry import Box, Size, lay_out
+from tasks.toolkit.formats import FORMATS, Format, Quality, check_fits
+from tasks.toolkit.geometry import Box, Crop, Size, lay_out
 
 
 class ThumbParams(Params, frozen=True):
-    """`rotation` is in degrees, counter-clockwise; `width` and `height` are the output's."""
+    """`rotation` is in degrees, counter-clockwise; `width` and `height` are the output's.
+
+    A `crop` of true cuts from the middle what is over, "smart" keeps what draws the eye.
+    Without `quality` it is one that suits the format; of a PNG or GIF it lowers the number of
+    colours.
+    """
 
     url: SourceUrl
     width: Pixels | None = None
     height: Pixels | None = None
-    crop: bool = False
+    crop: Crop = False
     rotation: Literal[0, 90, 180, 270] = 0
     poster: bool = False
     format: Format = "jpeg"
+    quality: Quality | None = None
 
 
 class Thumb(Result, frozen=True):
@@ -66,13 +72,15 @@ def render(
     params: ThumbParams, source: Descriptor, output: Descriptor, limits: MediaLimits
 ) -> Rendered:
     """Runs in a decoder child; the descriptors are files opened by the parent."""
-    from tasks.toolkit import vips
+    from tasks.toolkit import framing, poster, saving, vips
 
     picture = vips.open_picture(params.url, source)
     box = Box(width=params.width, height=params.height, crop=params.crop)
     layout = lay_out(picture.size.turned(params.rotation), box)
     check_fits(layout.output, params.format)
     image = vips.decode(picture, layout.scaled.turned(params.rotation), params.format, limits)
-    image = vips.finish(image, layout.output, rotation=params.rotation, poster=params.poster)
-    vips.save(image, output, params.format)
+    image = framing.turn_and_cut(image, layout.output, rotation=params.rotation, crop=params.crop)
+    if params.poster:
+        image = poster.mark(image)
+    saving.save(image, output, params.format, params.quality)
     return Rendered(layout.output, picture.size)

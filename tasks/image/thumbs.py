@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from dragon.task import Context, Descriptor, Files, MediaLimits, Params, Result, SourceUrl, task
-from tasks.toolkit.formats import FORMATS, Format, check_fits
+from tasks.toolkit.formats import FORMATS, Format, Quality, check_fits
 from tasks.toolkit.geometry import Box, Size, check_limits, cover, lay_out
 
 SizeName = Annotated[
@@ -34,6 +34,7 @@ class ThumbsParams(Params, frozen=True):
     url: SourceUrl
     sizes: Sizes
     format: Format = "jpeg"
+    quality: Quality | None = None
 
 
 class Thumbs(Result, frozen=True):
@@ -64,7 +65,7 @@ def render(
 
     The source is decoded once, at what the largest size needs. Answers the original's size.
     """
-    from tasks.toolkit import vips
+    from tasks.toolkit import framing, saving, vips
 
     picture = vips.open_picture(params.url, source)
     layouts = [lay_out(picture.size, box) for box in params.sizes.values()]
@@ -74,7 +75,8 @@ def render(
         check_limits(f"The resized picture {name}", layout.scaled, frames, limits)
     base_size = cover(picture.size, [layout.scaled for layout in layouts])
     base = vips.decode(picture, base_size, params.format, limits)
-    for layout, output in zip(layouts, outputs, strict=True):
+    for box, layout, output in zip(params.sizes.values(), layouts, outputs, strict=True):
         image = base if layout.scaled == base_size else vips.resize(base, layout.scaled)
-        vips.save(vips.finish(image, layout.output), output, params.format)
+        image = framing.turn_and_cut(image, layout.output, crop=box.crop)
+        saving.save(image, output, params.format, params.quality)
     return picture.size

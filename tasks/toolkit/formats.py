@@ -1,13 +1,19 @@
 """The formats that pictures are written in, and what each can hold."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from dragon.task import TaskFailed
 from tasks.toolkit.geometry import Size
 
 Format = Literal["jpeg", "gif", "png", "webp", "avif"]
+
+Quality = Annotated[
+    int,
+    Meta(ge=1, le=95, extra={"expected": "a whole number from 1 to 95"}),
+]
+"""How good a picture is that is written; of a PNG or GIF, how many colours are left."""
 
 
 class Holds(Struct, frozen=True, kw_only=True):

@@ -1,6 +1,8 @@
 """Computes how large a picture becomes, in whole pixels."""
 
-from msgspec import Struct
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
 
 from dragon.task import MediaLimits, Pixels, TaskFailed
 
@@ -19,16 +21,32 @@ class Size(Struct, frozen=True):
         return Size(self.height, self.width) if degrees % 180 else self
 
 
+class Rectangle(Struct, frozen=True):
+    """A part of a picture in pixels, `x` and `y` those of its upper left corner."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+Crop = Annotated[
+    bool | Literal["smart"],
+    Meta(extra={"expected": 'true, false or "smart"'}),
+]
+"""Whether a box is filled by cutting what is over: from the middle, or where it matters least."""
+
+
 class Box(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The size that was asked for; `crop` true fills the box, false fits inside it."""
 
     width: Pixels | None = None
     height: Pixels | None = None
-    crop: bool = False
+    crop: Crop = False
 
 
 class Layout(Struct, frozen=True):
-    """A picture is resized to `scaled`, then `output` is cut from its middle."""
+    """A picture is resized to `scaled`, then `output` is cut from it."""
 
     scaled: Size
     output: Size
@@ -52,6 +70,12 @@ def lay_out(source: Size, box: Box) -> Layout:
         return Layout(scaled, scaled)
     covering = max(by_width, by_height, key=_area)
     return Layout(covering, Size(by_width.width, by_height.height))
+
+
+def middle(whole: Size, part: Size) -> Rectangle:
+    """Where a part lies in the middle of the whole."""
+    left = (whole.width - part.width) // 2
+    return Rectangle(left, (whole.height - part.height) // 2, part.width, part.height)
 
 
 def cover(source: Size, sizes: list[Size]) -> Size:

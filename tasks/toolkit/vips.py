@@ -1,4 +1,4 @@
-"""Reads, resizes and writes pictures with libvips; only decoder children import it."""
+"""Reads and resizes pictures with libvips; only decoder children import it."""
 
 import mmap
 import os
@@ -16,13 +16,6 @@ from tasks.toolkit.geometry import Size, check_limits
 from tasks.toolkit.gif import is_cut
 from tasks.toolkit.sniff import GIF, HEIF, JPEG, SNIFF_BYTES, PictureFormat, sniff
 
-_SAVERS: dict[Format, tuple[str, dict[str, Any]]] = {
-    "jpeg": ("jpegsave_target", {"Q": 85, "optimize_coding": True}),
-    "gif": ("gifsave_target", {"effort": 4}),
-    "png": ("pngsave_target", {"compression": 6}),
-    "webp": ("webpsave_target", {"Q": 80, "effort": 3}),
-    "avif": ("heifsave_target", {"Q": 55, "effort": 2, "compression": "av1"}),
-}
 _ALLOWED_LOADERS = ("Jpeg", "Png", "Webp", "Nsgif", "Heif", "Tiff")
 _JPEG_SHRINKS = (8, 4, 2)
 _LEAST_RESIZE = 1.75
@@ -30,7 +23,6 @@ _LEAST_RESIZE = 1.75
 
 libvips itself leaves 2, and so decodes 4000x3000 for 300x200 at a quarter, not at an eighth.
 """
-_CLOCKWISE = {0: "d0", 90: "d270", 180: "d180", 270: "d90"}
 
 
 def _harden() -> None:
@@ -127,21 +119,6 @@ def resize(image: Image, size: Size) -> Image:
     return image.thumbnail_image(size.width, height=size.height, size="force")
 
 
-def finish(image: Image, size: Size, *, rotation: int = 0, poster: bool = False) -> Image:
-    """Each frame turned counter-clockwise, cut from its middle to `size`, marked as a poster."""
-    if rotation or Size(image.width, image.get_page_height()) != size:
-        image = _reframe(image, size, rotation)
-    return _mark(image, size) if poster else image
-
-
-def save(image: Image, descriptor: Descriptor, format: Format) -> None:
-    """Write the picture, without metadata, to an open and empty file."""
-    if image.hasalpha() and not FORMATS[format].alpha:
-        image = image.flatten(background=255)
-    saver, options = _SAVERS[format]
-    getattr(image, saver)(pyvips.Target.new_to_descriptor(descriptor), keep="none", **options)
-
-
 def _is_cut_gif(descriptor: Descriptor) -> bool:
     with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as data:
         return is_cut(data)
@@ -165,53 +142,6 @@ def _colour_options(header: Image) -> dict[str, str]:
     """Only where a profile says so: a picture without one is sRGB already, converting it costs."""
     is_converted = has_field(header, "icc-profile-data") or header.interpretation == "cmyk"
     return {"output_profile": "srgb"} if is_converted else {}
-
-
-def _reframe(image: Image, size: Size, rotation: int) -> Image:
-    """All in one pass: joining thousands of frames that were joined before takes seconds."""
-    page_height = image.get_page_height()
-    tops = range(0, image.height, page_height)
-    frames = [image.crop(0, top, image.width, page_height) for top in tops]
-    turned = [frame.rot(_CLOCKWISE[rotation]) for frame in frames]
-    joined = Image.arrayjoin([_cut(frame, size) for frame in turned], across=1).copy()
-    joined.set_type(pyvips.GValue.gint_type, "page-height", size.height)
-    return joined
-
-
-def _cut(frame: Image, size: Size) -> Image:
-    left = (frame.width - size.width) // 2
-    top = (frame.height - size.height) // 2
-    return frame.crop(left, top, size.width, size.height)
-
-
-def _mark(image: Image, size: Size) -> Image:
-    """A play icon in the centre of each frame: a white triangle in a dark translucent disc."""
-    side = max(1, round(min(size.width, size.height) * 0.36))
-    left, top = (size.width - side) // 2, (size.height - side) // 2
-    layer = _play_icon(side).embed(left, top, size.width, size.height).copy_memory()
-    layers = layer.replicate(1, image.height // size.height)
-    marked = image.colourspace("srgb").composite2(layers, "over")
-    return (marked if image.hasalpha() else marked.extract_band(0, n=3)).cast("uchar")
-
-
-def _play_icon(side: int) -> Image:
-    """Drawn from the distance of each pixel to the shapes' edges, which makes them smooth."""
-    grid = Image.xyz(side, side) - (side - 1) / 2
-    across, down = grid[0], grid[1]
-    radius = side / 2
-    disc = _inside(radius - (across**2 + down**2) ** 0.5)
-    corners = radius * 0.52
-    left = _inside(across + corners / 2)
-    right = _inside(corners / 2 - across / 2 - down.abs() * 3**0.5 / 2)
-    white = left * right * 0.95
-    alpha = white + disc * 0.5 * (1 - white)
-    grey = white / alpha * 255
-    return grey.bandjoin([grey, grey, alpha * 255]).cast("uchar").copy(interpretation="srgb")
-
-
-def _inside(distance: Image) -> Image:
-    """How much of a pixel, 0 to 1, lies inside an edge that is `distance` pixels away."""
-    return (distance + 0.5).clamp(min=0, max=1)
 
 
 def _rewound(descriptor: Descriptor) -> Any:
