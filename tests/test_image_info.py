@@ -1,19 +1,25 @@
 """image.info tells what a picture is and how it was shot."""
 
+import re
+from itertools import chain
 from pathlib import Path
 
+import msgspec
 import pytest
 import pyvips
+from blurhash import components, decode
 from pyvips import Image
 
 from dragon.errors import TaskFailed
+from dragon.task import MediaLimits
 from tasks.image.info import Info, inspect
-from tests.pictures import CAT, ROCKET, URL, animation, corners, plain, write
+from tasks.toolkit.colors import rgba
+from tests.pictures import CAT, LIMITS, ROCKET, URL, animation, corners, plain, psnr, write
 
 
-def info_of(path: Path) -> Info:
+def info_of(path: Path, limits: MediaLimits = LIMITS) -> Info:
     with path.open("rb") as source:
-        return inspect(URL, source.fileno())
+        return inspect(URL, source.fileno(), limits)
 
 
 def with_exif(image: Image, tags: dict[str, str]) -> Image:
@@ -47,8 +53,12 @@ def test_a_photograph_tells_how_it_was_shot(tmp_path: Path) -> None:
         focal_length=18.7,
         iso_speed=400.0,
         exposure_time=0.008,
+        page_count=1,
+        blurhash=None,
+        dominant_colors=[],
     )
-    assert info_of(write(tmp_path / "shot.jpg", shot.jpegsave_buffer())) == expected
+    info = info_of(write(tmp_path / "shot.jpg", shot.jpegsave_buffer()))
+    assert msgspec.structs.replace(info, blurhash=None, dominant_colors=[]) == expected
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -104,9 +114,64 @@ def test_hostile_exif_is_unknown_and_does_no_harm(tmp_path: Path) -> None:
         assert info_of(write(tmp_path / "a.jpg", bytes(broken))).width == 80
 
 
-def test_no_pixel_is_decoded(tmp_path: Path) -> None:
+def test_pages_and_frames_are_counted(tmp_path: Path) -> None:
+    for format in ("gif", "webp", "tiff"):
+        data = animation(3).write_to_buffer(f".{format}")
+        assert info_of(write(tmp_path / "a", data)).page_count == 3, format
+    assert info_of(ROCKET).page_count == 1
+
+
+def test_the_blurhash_is_near_to_the_picture(tmp_path: Path) -> None:
+    for path, (columns, rows) in ((CAT, (4, 3)), (ROCKET, (4, 3))):
+        picture = Image.thumbnail(str(path), 32).colourspace("srgb").copy_memory()
+        told = info_of(path).blurhash
+        assert told is not None
+        assert components(told) == (columns, rows)
+        painted = Image.new_from_array(
+            [list(chain(*row)) for row in decode(told, picture.width, picture.height)]
+        )
+        blurred = picture.gaussblur(4).bandunfold()
+        assert psnr(painted, blurred) > 20
+    upright = write(tmp_path / "a.png", plain([9, 9, 9], 20, 60).pngsave_buffer())
+    assert components(info_of(upright).blurhash or "") == (3, 4)
+
+
+def test_the_dominant_colors_are_those_of_most_pixels(tmp_path: Path) -> None:
+    white = plain([250, 250, 250], 200, 50)
+    flag = plain([0, 80, 160], 200, 150).join(white, "vertical")
+    noisy = (flag + Image.gaussnoise(200, 200, mean=0, sigma=3)).cast("uchar")
+    info = info_of(write(tmp_path / "flag.png", noisy.pngsave_buffer()))
+    first, second = info.dominant_colors[:2]
+    assert first.share + second.share == 1
+    assert second.share == pytest.approx(0.25, abs=0.02)
+    assert near(first.color, [0, 80, 160])
+    assert near(second.color, [250, 250, 250])
+
+
+def test_only_what_can_be_seen_has_a_color(tmp_path: Path) -> None:
+    half = Image.arrayjoin([plain([200, 30, 40, 255]), plain([0, 255, 0, 0])], across=2)
+    info = info_of(write(tmp_path / "half.png", half.pngsave_buffer()))
+    [only] = info.dominant_colors
+    assert (only.share, near(only.color, [200, 30, 40])) == (1, True)
+    clear = info_of(write(tmp_path / "clear.png", plain([0, 0, 0, 0]).pngsave_buffer()))
+    assert clear.dominant_colors == []
+    assert clear.blurhash is not None
+    grey = info_of(write(tmp_path / "grey.jpg", plain([102]).jpegsave_buffer()))
+    assert [one.color for one in grey.dominant_colors] == ["#666666"]
+
+
+def near(color: str, expected: list[int]) -> bool:
+    return bool(re.fullmatch("#[0-9a-f]{6}", color)) and rgba(color)[:3] == pytest.approx(
+        expected, abs=12
+    )
+
+
+def test_how_a_picture_looks_is_unknown_where_it_cannot_be_decoded(tmp_path: Path) -> None:
     data = ROCKET.read_bytes()
-    assert info_of(write(tmp_path / "cut.jpg", data[: len(data) // 2])).width == 640
+    cut = info_of(write(tmp_path / "cut.jpg", data[: len(data) // 2]))
+    large = info_of(ROCKET, MediaLimits(max_pixels=640 * 426, max_frames=1))
+    for info in (cut, large):
+        assert (info.width, info.blurhash, info.dominant_colors) == (640, None, [])
 
 
 def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:

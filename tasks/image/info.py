@@ -1,9 +1,25 @@
-"""image.info: what a picture is and how it was shot, read from its header."""
+"""image.info: what a picture is, how it was shot and how it looks."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from dragon.task import Context, Descriptor, Params, Result, SourceUrl, task
+from msgspec import Struct
+
+from dragon.task import (
+    Context,
+    Descriptor,
+    MediaLimits,
+    Params,
+    Result,
+    SourceUrl,
+    TaskFailed,
+    task,
+)
 from tasks.toolkit import exif
+from tasks.toolkit.colors import DominantColor
+from tasks.toolkit.geometry import shrink_to
+
+if TYPE_CHECKING:
+    from tasks.toolkit.vips import Picture
 
 
 class InfoParams(Params, frozen=True):
@@ -16,6 +32,11 @@ class Info(Result, frozen=True):
     `rotation` is in degrees, counter-clockwise, what turns the stored picture upright; None where
     a flip would be needed or nothing is known. `focal_length` is in millimetres, `exposure_time`
     in seconds, `date_time` as the camera wrote it.
+
+    `page_count` is that of pages or frames. `blurhash` and `dominant_colors` are of the first of
+    them as seen upright: up to five objects with a `color` such as "#8d603b" and its `share` of
+    the visible pixels, the largest first. Where its pixels cannot be read, or are more than
+    `max_pixels`, they are None and empty.
     """
 
     content_type: str
@@ -30,22 +51,33 @@ class Info(Result, frozen=True):
     focal_length: float | None
     iso_speed: float | None
     exposure_time: float | None
+    page_count: int
+    blurhash: str | None
+    dominant_colors: list[DominantColor]
+
+
+class Look(Struct, frozen=True):
+    """How a picture looks."""
+
+    blurhash: str | None = None
+    dominant_colors: list[DominantColor] = []
 
 
 @task("image.info", timeout_seconds=60)
 async def info(params: InfoParams, ctx: Context) -> Info:
     source = await ctx.fetch(params.url)
-    return await ctx.isolated(inspect, params.url, source)
+    return await ctx.isolated(inspect, params.url, source, ctx.limits)
 
 
-def inspect(url: str, source: Descriptor) -> Info:
-    """Runs in a decoder child; decodes no pixels, so that no limit on them applies."""
+def inspect(url: str, source: Descriptor, limits: MediaLimits) -> Info:
+    """Runs in a decoder child; a file that is cut still has a header that tells something."""
     from tasks.toolkit import vips
 
     picture = vips.open_picture(url, source)
     header = picture.header
     orientation = vips.orientation_of(header) or None
     shot = exif.read_shot(vips.texts_of(header, exif.TAGS))
+    look = _look(picture, limits)
     return Info(
         content_type=picture.format.content_type,
         type="image",
@@ -59,4 +91,17 @@ def inspect(url: str, source: Descriptor) -> Info:
         focal_length=shot.focal_length,
         iso_speed=shot.iso_speed,
         exposure_time=shot.exposure_time,
+        page_count=vips.pages_of(header),
+        blurhash=look.blurhash,
+        dominant_colors=look.dominant_colors,
     )
+
+
+def _look(picture: "Picture", limits: MediaLimits) -> Look:
+    from tasks.toolkit import impression, vips
+
+    try:
+        small = vips.decode(picture, shrink_to(picture.size, impression.SIDE), "png", limits)
+    except TaskFailed:
+        return Look()
+    return Look(impression.blurhash_of(small), impression.dominant_colors(small))

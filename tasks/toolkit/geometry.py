@@ -90,6 +90,13 @@ def cover(source: Size, sizes: list[Size]) -> Size:
     return max(_with_width(source, width), _with_height(source, height), key=_area)
 
 
+def shrink_to(source: Size, longest: int) -> Size:
+    """The source's size, made smaller if need be so that no side is longer than `longest`."""
+    if max(source.width, source.height) <= longest:
+        return source
+    return min(_with_width(source, longest), _with_height(source, longest), key=_area)
+
+
 def check_limits(what: str, size: Size, frames: int, limits: MediaLimits) -> None:
     """Refuse, before anything is decoded, a picture that would unfold to too much.
 

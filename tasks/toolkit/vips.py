@@ -64,12 +64,17 @@ def open_picture(url: str, descriptor: Descriptor) -> Picture:
         format=format,
         header=header,
         size=Size(header.width, header.height).turned(90 * (orientation_of(header) >= 5)),
-        frames=header.get("n-pages") if format.may_move and has_field(header, "n-pages") else 1,
+        frames=pages_of(header) if format.may_move else 1,
     )
 
 
 def has_field(header: Image, name: str) -> bool:
     return bool(header.get_typeof(name))
+
+
+def pages_of(header: Image) -> int:
+    """How many pages or frames the file has."""
+    return int(header.get("n-pages")) if has_field(header, "n-pages") else 1
 
 
 def orientation_of(header: Image) -> int:
