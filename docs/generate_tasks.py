@@ -76,6 +76,12 @@ def _outputs(result: Any) -> Iterator[str]:
     hints = get_type_hints(result, include_extras=True)
     yield _table(("Name", "Type"), [_output(name, hint) for name, hint in hints.items()])
     yield from _document(result)
+    for name, hint in hints.items():
+        for struct in _structs_in_list(hint):
+            yield f"Each of `{name}`:"
+            fields = get_type_hints(struct, include_extras=True)
+            yield _table(("Name", "Type"), [_output(name, hint) for name, hint in fields.items()])
+            yield from _document(struct)
 
 
 def _output(name: str, hint: Any) -> tuple[str, str]:
@@ -128,6 +134,11 @@ def _structs_in(hint: Any) -> list[type[Struct]]:
     """What the values of an object are, where they are objects themselves."""
     values = get_args(base_of(hint))[1:]
     return [value for value in values if isinstance(value, type) and issubclass(value, Struct)]
+
+
+def _structs_in_list(hint: Any) -> list[type[Struct]]:
+    items = get_args(hint)[:1] if get_origin(hint) is list else ()
+    return [item for item in items if isinstance(item, type) and issubclass(item, Struct)]
 
 
 def _is_optional(hint: Any) -> bool:

@@ -1,6 +1,12 @@
 """The tasks that Dragon ships; a package of one's own looks just like this one."""
 
-MODULES = ("tasks.hello", "tasks.image.info", "tasks.image.thumb", "tasks.image.thumbs")
+MODULES = (
+    "tasks.hello",
+    "tasks.image.face",
+    "tasks.image.info",
+    "tasks.image.thumb",
+    "tasks.image.thumbs",
+)
 """Every module that holds a task."""
 
 WARM = ("tasks.toolkit.vips", "tasks.toolkit.framing", "tasks.toolkit.saving")

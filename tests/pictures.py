@@ -15,6 +15,7 @@ from tasks.toolkit.geometry import Size
 
 MEDIA = Path(__file__).parent / "media"
 CAT, ROCKET = MEDIA / "chelsea.png", MEDIA / "rocket.jpg"
+ASTRONAUT = MEDIA / "astronaut.jpg"
 URL = "http://files.com/cat.jpeg"
 LIMITS = MediaLimits(max_pixels=100_000_000, max_frames=2000)
 TOP_LEFT, TOP_RIGHT, BOTTOM_LEFT, BOTTOM_RIGHT = (

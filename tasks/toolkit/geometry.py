@@ -29,6 +29,12 @@ class Rectangle(Struct, frozen=True):
     width: int
     height: int
 
+    def scaled(self, picture: Size, other: Size) -> "Rectangle":
+        """Where the same part of the same picture is in another size of it; never empty."""
+        left, right = _edges(self.x, self.width, picture.width, other.width)
+        top, bottom = _edges(self.y, self.height, picture.height, other.height)
+        return Rectangle(left, top, right - left, bottom - top)
+
 
 Crop = Annotated[
     bool | Literal["smart"],
@@ -120,6 +126,12 @@ def _with_width(source: Size, width: int) -> Size:
 
 def _with_height(source: Size, height: int) -> Size:
     return Size(_scale(source.width, height, source.height), height)
+
+
+def _edges(start: int, length: int, picture: int, other: int) -> tuple[int, int]:
+    """Both rounded, not the length, so that parts that lay side by side still do."""
+    first = min(round(start * other / picture), other - 1)
+    return first, max(first + 1, round((start + length) * other / picture))
 
 
 def _scale(length: int, numerator: int, denominator: int) -> int:
