@@ -97,6 +97,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     decoder_cpu_seconds: Positive = 60
     max_pixels: Positive = 100_000_000
     max_frames: Positive = 2_000
+    max_streams: Positive = 32
+    max_duration_seconds: Positive = 14_400
+    max_video_frames: Positive = 1_000_000
+    max_video_pixels: Positive = 2_000_000_000_000
     max_page_bytes: Positive = 10 * 1024 * 1024
 
     program_ffmpeg: str = ""

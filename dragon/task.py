@@ -107,10 +107,14 @@ class Files(Struct, frozen=True, kw_only=True):
 
 
 class MediaLimits(Struct, frozen=True, kw_only=True):
-    """How much a source may unfold to. Each is the setting of the same name."""
+    """How much a source may unfold to. Each is the setting of the same name, and its default."""
 
-    max_pixels: int
-    max_frames: int
+    max_pixels: int = 100_000_000
+    max_frames: int = 2_000
+    max_streams: int = 32
+    max_duration_seconds: int = 14_400
+    max_video_frames: int = 1_000_000
+    max_video_pixels: int = 2_000_000_000_000
     max_page_bytes: int = 10 * 1024 * 1024
 
 

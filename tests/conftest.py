@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 
 from dragon.settings import Settings
 from dragon.store.store import Store
+from tests.clips import Clips
 from tests.decoders import Announcements, Logs
 from tests.fetching import Canary, Handler
 from tests.gate import Gate
@@ -51,6 +52,12 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a Valkey that many tests share; each uses a prefix of its own."""
     with valkey_server(tmp_path_factory.mktemp("valkey")) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
+    """Short videos and sounds, made when they are first asked for."""
+    return Clips(tmp_path_factory.mktemp("clips"))
 
 
 @pytest.fixture

@@ -120,9 +120,7 @@ class Run:
             work_directory=self._tools.directory,
             name=f"{self.claim.job.key}.{self.claim.token}",
             timeout_seconds=self.claim.job.timeout_seconds,
-            limits=MediaLimits(
-                **{name: getattr(settings, name) for name in MediaLimits.__struct_fields__}
-            ),
+            limits=msgspec.convert(settings, MediaLimits, from_attributes=True),
             sources=Sources(
                 self.claim.job.account,
                 self._tools.store,

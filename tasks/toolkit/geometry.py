@@ -120,6 +120,21 @@ def check_limits(what: str, size: Size, frames: int, limits: MediaLimits) -> Non
         )
 
 
+def check_video(what: str, size: Size, frames: int, limits: MediaLimits) -> None:
+    """The same for a video, of which one frame after the other is in memory."""
+    check_limits(what, size, 1, limits)
+    if frames > limits.max_video_frames:
+        raise TaskFailed(
+            f"{what} has {frames} frames, "
+            f"more than the limit of {limits.max_video_frames} (max_video_frames)"
+        )
+    if _area(size) * frames > limits.max_video_pixels:
+        raise TaskFailed(
+            f"{what} has {size} pixels in each of {frames} frames, "
+            f"more than the limit of {limits.max_video_pixels} (max_video_pixels)"
+        )
+
+
 def _with_width(source: Size, width: int) -> Size:
     return Size(width, _scale(source.height, width, source.width))
 
