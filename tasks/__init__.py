@@ -6,6 +6,7 @@ MODULES = (
     "tasks.image.info",
     "tasks.image.thumb",
     "tasks.image.thumbs",
+    "tasks.video.info",
 )
 """Every module that holds a task."""
 
