@@ -63,6 +63,10 @@ class Conflict(DragonError):
     """Another request came under the same idempotency key."""
 
 
+class LeaseLost(DragonError):
+    """The run holds its job no longer; whatever it still does is in vain."""
+
+
 class FileNotFound(DragonError):
     """The task has no output file of that name; the message lists those it has."""
 

@@ -83,6 +83,8 @@ class Job(Struct, frozen=True, kw_only=True):
     timeout_seconds: float
     attempts: int
     retention_seconds: int
+    depth: int = 0
+    """How many jobs stand above it: 1 for the child of one that a client created."""
 
 
 class Claim(Struct, frozen=True, kw_only=True, eq=False):

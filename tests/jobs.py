@@ -4,9 +4,10 @@ from typing import Any
 
 import msgspec
 
-from dragon.schemas import Events, Job, Kind, State, Status, Update, encode
+from dragon.schemas import Claim, Events, Job, Kind, State, Status, Update, encode
 from dragon.settings import Limits
-from dragon.store.store import Store, Submission
+from dragon.store.store import Store
+from dragon.store.submission import Submission
 
 
 def line_of(key: str, state: State, **fields: Any) -> bytes:
@@ -58,4 +59,18 @@ def submission(
         shard=shard,
         fingerprint=fingerprint,
         reuse_seconds=reuse_seconds,
+    )
+
+
+def child_of(store: Store, parent: Claim, *, place: int = 1, **options: Any) -> Submission:
+    """A request of a running job, as its worker hands it to the store."""
+    key = store.keys.child_key(parent.job.key, b"%d" % place)
+    plain = submission(store, account=parent.job.account, **options)
+    [job] = plain.jobs
+    return msgspec.structs.replace(
+        plain,
+        jobs=(msgspec.structs.replace(job, key=key),),
+        updates=(Update(key, 1, "queued", line_of(key, "queued")),),
+        shard=store.keys.shard_of(key),
+        parent=parent,
     )

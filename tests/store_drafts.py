@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from dragon.errors import Conflict, OverLimits
 from dragon.schemas import CHANNEL_LENGTH, KEY_LENGTH, Kind, State, Update
-from dragon.store.store import Idempotency, Store, Submission
+from dragon.store.store import Store
+from dragon.store.submission import Idempotency, Submission
 from tests.jobs import line_of, submission
 from tests.store_model import LIMITS, Answer
 

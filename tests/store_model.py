@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from dragon.schemas import Kind, Reaped, State
 from dragon.settings import Limits
-from dragon.store.store import Submission
+from dragon.store.submission import Submission
 
 LIMITS = {
     "free": Limits(),

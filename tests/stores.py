@@ -9,7 +9,8 @@ import redis.asyncio as redis
 
 from dragon.schemas import Claim, Kind, OutputFile, Record, Update
 from dragon.settings import Settings
-from dragon.store.store import Store, Submission
+from dragon.store.store import Store
+from dragon.store.submission import Submission
 from tests.jobs import line_of, submission
 from tests.support import until
 

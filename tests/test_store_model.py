@@ -22,7 +22,8 @@ from hypothesis.stateful import (
 
 from dragon.schemas import Claim, Kind, State
 from dragon.settings import Settings
-from dragon.store.store import Store, Submission
+from dragon.store.store import Store
+from dragon.store.submission import Submission
 from tests.jobs import line_of
 from tests.store_checks import (
     check_claims,

@@ -5,7 +5,8 @@ from typing import Any
 
 from dragon.schemas import Claim, Record
 from dragon.settings import Settings
-from dragon.store.store import Store, Submission
+from dragon.store.store import Store
+from dragon.store.submission import Submission
 from tests.jobs import line_of, submission
 from tests.stores import FILE, claim, counters, finish, read, reap, retry, short_lease, submit
 from tests.support import until

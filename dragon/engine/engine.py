@@ -13,7 +13,8 @@ from dragon.errors import BadRequest, Problem, UnknownKeys
 from dragon.registry import Registry
 from dragon.schemas import Events, Job, Record, Status, Update, decode_status, encode, is_key
 from dragon.settings import Account, Settings
-from dragon.store.store import Idempotency, Store, Submission
+from dragon.store.store import Store
+from dragon.store.submission import Idempotency, Submission
 
 log = structlog.get_logger()
 

@@ -19,7 +19,7 @@ from dragon.http.ndjson import Streams
 from dragon.http.parameters import Parameters, task_query
 from dragon.schemas import Record, Update, decode_status, encode
 from dragon.settings import Account, Settings
-from dragon.store.store import Submission
+from dragon.store.submission import Submission
 
 
 class DragonV1:

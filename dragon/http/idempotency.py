@@ -7,7 +7,7 @@ from aiohttp import web
 
 from dragon.errors import BadRequest, Problem
 from dragon.settings import Account, Settings
-from dragon.store.store import Idempotency
+from dragon.store.submission import Idempotency
 
 HEADER = "Idempotency-Key"
 

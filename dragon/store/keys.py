@@ -1,8 +1,10 @@
 """Names of everything in Valkey: keys of a shard, and channels."""
 
+import base64
+import hashlib
 import secrets
 
-from dragon.schemas import CHANNEL_LENGTH, Kind, new_key
+from dragon.schemas import CHANNEL_LENGTH, KEY_LENGTH, Kind, new_key
 
 _DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
@@ -35,6 +37,16 @@ class Keys:
             if self.shard_of(key) == shard:
                 return key
 
+    def child_key(self, parent: str, place: bytes) -> str:
+        """The key of a job's child: always the same for the same place.
+
+        It lies in the parent's shard, and all children of a job have one channel, which is not
+        the parent's: on that one all jobs of a server are heard.
+        """
+        channel = _digest(parent.encode())[:CHANNEL_LENGTH]
+        rest = _digest(parent.encode() + b" " + place)
+        return channel + parent[CHANNEL_LENGTH : CHANNEL_LENGTH + 2] + rest[CHANNEL_LENGTH + 2 :]
+
     def shard_for(self, fingerprint: str | None) -> int:
         """Where a request's jobs go: by its fingerprint, so that a repeated one finds them."""
         if self.shards == 1:
@@ -52,3 +64,7 @@ class Keys:
 
     def wake_channel(self, kind: Kind) -> str:
         return f"{self.channels}wake:{kind}"
+
+
+def _digest(text: bytes) -> str:
+    return base64.b32encode(hashlib.sha256(text).digest()[:16]).decode()[:KEY_LENGTH]

@@ -11,10 +11,9 @@ import msgspec
 from msgspec import Struct
 
 from dragon.background import Background
-from dragon.errors import Conflict, OverLimits, Unavailable
+from dragon.errors import Conflict, LeaseLost, OverLimits, Unavailable
 from dragon.schemas import (
     Claim,
-    Job,
     Kind,
     OutputFile,
     Reaped,
@@ -25,7 +24,7 @@ from dragon.schemas import (
     decode_job,
     encode,
 )
-from dragon.settings import Limits, Settings
+from dragon.settings import Settings
 from dragon.store.batch import Batch
 from dragon.store.clock import StoreClock
 from dragon.store.connection import (
@@ -35,31 +34,10 @@ from dragon.store.connection import (
     translated_errors,
 )
 from dragon.store.keys import Keys
+from dragon.store.submission import Submission, pack
 
 QUEUED_RETRY_SECONDS = 5
 """When an account that has too many jobs queued may try again: nobody knows how long they take."""
-
-
-class Idempotency(Struct, frozen=True, kw_only=True):
-    """What makes a request a repetition: hashes of the key that the client gave and of the body."""
-
-    key: str
-    body: str
-    seconds: int
-
-
-class Submission(Struct, frozen=True, kw_only=True):
-    """One request's jobs, accepted or refused together. `updates` are their first statuses."""
-
-    account: str
-    limits: Limits
-    weight: float
-    jobs: tuple[Job, ...]
-    updates: tuple[Update, ...]
-    shard: int
-    fingerprint: str = ""
-    reuse_seconds: int = 0
-    idempotency: Idempotency | None = None
 
 
 class Claims(Struct, frozen=True, kw_only=True):
@@ -109,7 +87,7 @@ class Store:
     async def submit(self, submission: Submission) -> list[Record] | None:
         """Queue all jobs of a request; or return the records of those that answer it already.
 
-        Raises OverLimits or Conflict, and then nothing is queued.
+        Raises OverLimits, Conflict or LeaseLost, and then nothing is queued.
         """
         answer = await self._submits[submission.shard].add(submission)
         if answer[0] == b"answered":
@@ -117,6 +95,8 @@ class Store:
             return [record for record in records if record]
         if answer[0] == b"conflict":
             raise Conflict("another request was made with this Idempotency-Key")
+        if answer[0] == b"lost":
+            raise LeaseLost("the job was taken away")
         if answer[0] == b"queued":
             words = f"this account may have {answer[1]} tasks queued"
             raise _over_limits(words, answer[1], len(submission.jobs), QUEUED_RETRY_SECONDS)
@@ -157,10 +137,14 @@ class Store:
             lost += [held[place] for place in places]
         return lost
 
-    async def progress(self, claim: Claim, line: bytes) -> bool:
-        """Publish a newer status of a running job; False if it is held no longer."""
+    async def progress(self, claim: Claim, line: bytes, files: Sequence[OutputFile] = ()) -> bool:
+        """Publish a newer status of a running job; False if it is held no longer.
+
+        `files` are all that it kept so far; none leaves those of before.
+        """
         batch = self._progresses[self.keys.shard_of(claim.job.key)]
-        return bool(await batch.add((claim.job.key, claim.token, line)))
+        kept = encode(files) if files else b""
+        return bool(await batch.add((claim.job.key, claim.token, line, kept)))
 
     async def finish(
         self, claim: Claim, state: State, line: bytes, files: Sequence[OutputFile]
@@ -187,7 +171,7 @@ class Store:
         """End jobs that have not ended; their workers are told to stop them."""
         for shard in range(self.keys.shards):
             if mine := [key for key in keys if self.keys.shard_of(key) == shard]:
-                await self._run("cancel", shard, [self.clock.iso(), *mine])
+                await self._run("cancel", shard, mine)
 
     async def expired_keys(self, shard: int, limit: int = 100) -> list[str]:
         """Keys of ended jobs that may be forgotten, once their files are deleted."""
@@ -218,7 +202,7 @@ class Store:
     # How the batches travel.
 
     async def _send_submits(self, shard: int, submissions: Sequence[Submission]) -> Any:
-        packed = msgspec.msgpack.encode([_pack(submission) for submission in submissions])
+        packed = msgspec.msgpack.encode([pack(submission) for submission in submissions])
         return await self._run("submit", shard, [packed])
 
     async def _send_finishes(self, shard: int, finishes: Sequence[tuple[Any, ...]]) -> Any:
@@ -263,36 +247,4 @@ def _record(key: str, fields: Sequence[bytes | None]) -> Record | None:
         job=decode_job(job),
         files=decode_files(files) if files else (),
         expires=float(expires) / 1000 if expires else 0.0,
-    )
-
-
-def _pack(submission: Submission) -> tuple[Any, ...]:
-    limits, idempotency = submission.limits, submission.idempotency
-    jobs = [
-        (
-            job.key,
-            update.state,
-            # Text, for the scripts' MessagePack knows no binary type.
-            update.line.decode(),
-            encode(job).decode(),
-            job.kind,
-            job.task,
-            job.queued,
-            1 / submission.weight,
-            limits.running or 0,
-            job.attempts,
-            job.retention_seconds * 1000,
-            submission.reuse_seconds * 1000,
-        )
-        for job, update in zip(submission.jobs, submission.updates, strict=True)
-    ]
-    return (
-        submission.account,
-        limits.queued or 0,
-        limits.per_minute or 0,
-        submission.fingerprint,
-        idempotency.key if idempotency else "",
-        idempotency.body if idempotency else "",
-        idempotency.seconds if idempotency else 0,
-        jobs,
     )

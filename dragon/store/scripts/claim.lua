@@ -11,12 +11,12 @@
 
 local claimed, left, alone, newest = {}, {}, 0, 0
 
-local function is_full(account, limit)
-  if limit == '0' then return false end
+local function is_full(kind, account, limit)
+  if limit == '0' or not is_limited(kind) then return false end
   return counted('running', account) >= tonumber(limit)
 end
 
-local function run(key, tag, is)
+local function run(kind, key, tag, is)
   local account, queued = is[2], is[4]
   local version, token, attempt = is[5] + 1, is[6] + 1, is[7] + 1
   -- Two machines told these times: a job must not seem to start before it was queued.
@@ -26,7 +26,7 @@ local function run(key, tag, is)
   redis.call('HSET', base .. 'job:' .. key, 'version', version, 'token', token,
     'attempt', attempt, 'state', 'executing', 'line', line, 'tag', tag, 'started', started)
   put('leases', now + ARGV[4], key)
-  count('running', account, 1)
+  if is_limited(kind) then count('running', account, 1) end
   count('queued', account, -1)
   tell(key, version, 'executing', line)
   return {is[1], token, attempt, started}
@@ -35,12 +35,12 @@ end
 local function claim_one(kind, key, tag)
   local is = redis.call('HMGET', base .. 'job:' .. key, 'job', 'account', 'limit', 'queued',
     'version', 'token', 'attempt')
-  if is_full(is[2], is[3]) then
+  if is_full(kind, is[2], is[3]) then
     redis.call('ZADD', base .. 'parked:' .. kind .. ':' .. is[2], tag, key)
     count('parked', is[2], 1)
     return
   end
-  claimed[#claimed + 1] = run(key, tag, is)
+  claimed[#claimed + 1] = run(kind, key, tag, is)
   newest = math.max(newest, tonumber(tag))
 end
 

@@ -17,10 +17,12 @@
 --   delayed                zset   jobs that wait for a retry, by due time (ms)
 --   leases                 zset   claimed jobs, by end of lease (ms)
 --   expiry                 zset   ended jobs, by the time they may be forgotten (ms)
---   queued, running        hash   jobs of each account in that state
+--   queued, running        hash   jobs of each account in that state; those of class flow, which
+--                                 wait for others, count as queued only
 --   rate                   hash   time (ms) at which each account's minute is free again
 --   reuse:<fingerprint>    string key of the job that answers the same request
 --   idempotent:<acct>:<k>  list   what a repeated request is known by: its body, then its jobs
+--   children:<key>         set    jobs that a job runs and waits for, until it has ended
 --   ended                  hash   jobs ended, by "<task> <state>"
 --   durations              hash   what runs took: "<phase> <bucket>" and "<phase> microseconds"
 --   worker:<name>          string what a worker tells of itself, as JSON
@@ -33,6 +35,27 @@ local KINDS = {'fast', 'heavy', 'flow', 'record'}
 local time = redis.call('TIME')
 local now_us = time[1] * 1000000 + time[2]
 local now = math.floor(now_us / 1000)
+
+-- It as statuses have it: ISO 8601, UTC. Years begin in March here, so that leap days come last.
+local function iso()
+  local days = math.floor(time[1] / 86400) + 719468
+  local era = math.floor(days / 146097)
+  local day = days - era * 146097
+  local year = math.floor((day - math.floor(day / 1460) + math.floor(day / 36524)
+    - math.floor(day / 146096)) / 365)
+  day = day - (365 * year + math.floor(year / 4) - math.floor(year / 100))
+  local month = math.floor((5 * day + 2) / 153)
+  day = day - math.floor((153 * month + 2) / 5) + 1
+  year = year + era * 400 + (month > 9 and 1 or 0)
+  month = month > 9 and month - 9 or month + 3
+  local second = time[1] % 86400
+  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%06d+00:00', year, month, day,
+    math.floor(second / 3600), math.floor(second / 60) % 60, second % 60, time[2])
+end
+
+local function exists(key)
+  return redis.call('EXISTS', base .. 'job:' .. key) == 1
+end
 
 -- Messages go out once per channel at the end of a script, a line for each job.
 local outbox, order, woken = {}, {}, {}
@@ -125,9 +148,15 @@ local function unpark(account)
   end
 end
 
+-- A job that waits for its children must not keep them from running.
+local function is_limited(kind)
+  return kind ~= 'flow'
+end
+
 -- One of the account's jobs ended or was handed back.
-local function leave_running(key, account)
+local function leave_running(key, kind, account)
   drop('leases', key)
+  if not is_limited(kind) then return end
   count('running', account, -1)
   unpark(account)
 end
@@ -164,12 +193,29 @@ local function read(key)
     'version', 'retention', 'reuse', 'reuse_ms')
 end
 
+local cancel
+
+-- Children end with their parent, and are kept as long: its result may lead to their files.
+local function leave_children(key, retention_ms)
+  for _, child in ipairs(redis.call('SMEMBERS', base .. 'children:' .. key)) do
+    if not cancel(child) and exists(child) then
+      redis.call('HSET', base .. 'job:' .. child, 'expires', expire(child, retention_ms))
+    end
+  end
+  redis.call('DEL', base .. 'children:' .. key)
+end
+
 -- Moves a job that waits or runs to its final state and tells whoever waits for it.
 local function complete(key, is, state, line, files)
   local account, kind, task, version = is[3], is[4], is[5], is[6] + 1
   redis.call('HSET', base .. 'job:' .. key, 'version', version, 'state', state, 'line', line,
     'files', files, 'expires', expire(key, is[7]))
-  if is[2] == 'executing' then leave_running(key, account) else leave_queue(key, kind, account) end
+  if is[2] == 'executing' then
+    leave_running(key, kind, account)
+  else
+    leave_queue(key, kind, account)
+  end
+  if kind == 'flow' then leave_children(key, is[7]) end
   count('ended', task .. ' ' .. state, 1)
   if is[8] then
     if state == 'success' and tonumber(is[9]) > 0 then
@@ -181,6 +227,17 @@ local function complete(key, is, state, line, files)
   tell(key, version, state, line)
 end
 
+-- Ends a job that its account, or its parent, wants no more. Returns whether it had not ended.
+function cancel(key)
+  local is = redis.call('HMGET', base .. 'job:' .. key, 'state', 'queued', 'started')
+  if is[1] ~= 'queued' and is[1] ~= 'executing' then return false end
+  local started = is[1] == 'executing' and '","started":"' .. is[3] or ''
+  complete(key, read(key), 'error', '{"status":"error","key":"' .. key .. '","error":"cancelled",'
+    .. '"events":{"queued":"' .. is[2] .. started .. '","completed":"' .. iso() .. '"}}', '[]')
+  if is[1] == 'executing' then redis.call('PUBLISH', channels .. 'cancelled', key) end
+  return true
+end
+
 -- Puts a claimed job back where it stood in the queue, as the clients see: queued again.
 local function hand_back(key, line)
   local job = base .. 'job:' .. key
@@ -188,7 +245,7 @@ local function hand_back(key, line)
   local version = redis.call('HINCRBY', job, 'version', 1)
   redis.call('HSET', job, 'state', 'queued', 'line', line)
   count('queued', is[1], 1)
-  leave_running(key, is[1])
+  leave_running(key, is[2], is[1])
   tell(key, version, 'queued', line)
   return is[2], is[3]
 end

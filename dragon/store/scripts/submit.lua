@@ -1,11 +1,12 @@
 -- submit: nothing -> queued (or error, for a job whose parameters are wrong)
 --
 -- ARGV[2]  MessagePack: a list of requests {account, queued limit or 0, per minute or 0, reuse,
---          idempotency key, body, seconds to remember it, jobs}; a job is {key, state, line, blob,
---          kind, task, queued, cost, running limit or 0, attempts, retention ms, reuse ms}.
---          A request is accepted whole or refused whole.
+--          idempotency key, body, seconds to remember it, jobs, parent, its token}; a job is
+--          {key, state, line, blob, kind, task, queued, cost, running limit or 0, attempts,
+--          retention ms, reuse ms}. A request is accepted whole or refused whole.
 -- Returns  for each request {'accepted'}; {'answered', record…} by jobs that exist already;
 --          {'conflict'} with a request of the same idempotency key and another body;
+--          {'lost'} if the worker that asks for a child holds its parent no longer;
 --          or what it is over: {'queued', limit} or {'per_minute', ms to wait}
 -- Tells    workers of each kind that got a job
 --
@@ -27,6 +28,8 @@ local finishes = {}
 
 local function next_tag(kind, account, cost)
   local fair, field = base .. 'fair:' .. kind, '@' .. account
+  -- What a job of the same class waits for comes first, or such jobs could take all slots.
+  if cost == 0 then return tonumber(redis.call('HGET', fair, '')) or 0 end
   finishes[fair] = finishes[fair] or {}
   local tag = finishes[fair][field]
   if not tag then
@@ -41,10 +44,6 @@ local function write_finishes()
   for fair, tags in pairs(finishes) do
     for field, tag in pairs(tags) do redis.call('HSET', fair, field, tag) end
   end
-end
-
-local function exists(key)
-  return redis.call('EXISTS', base .. 'job:' .. key) == 1
 end
 
 local function add(job, account, reuse)
@@ -100,8 +99,13 @@ local function remember(name, body, seconds, jobs)
 end
 
 local function accept(request)
-  local account, queued_limit, per_minute, reuse, idempotency, body, seconds, jobs =
+  local account, queued_limit, per_minute, reuse, idempotency, body, seconds, jobs, parent, token =
     unpack(request)
+  if parent ~= '' then
+    if not holds(parent, token) then return {'lost'} end
+    -- A parent that runs again finds the child that it had.
+    if exists(jobs[1][1]) then return {'accepted'} end
+  end
   local name = base .. 'idempotent:' .. account .. ':' .. idempotency
   local answer = idempotency ~= '' and repeated(name, body) or reused(reuse)
   if answer then return answer end
@@ -114,6 +118,7 @@ local function accept(request)
     if not exists(job[1]) then add(job, account, reuse) end
   end
   if idempotency ~= '' then remember(name, body, seconds, jobs) end
+  if parent ~= '' then redis.call('SADD', base .. 'children:' .. parent, jobs[1][1]) end
   return {'accepted'}
 end
 
