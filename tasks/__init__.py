@@ -4,6 +4,8 @@ MODULES = (
     "tasks.hello",
     "tasks.image.face",
     "tasks.image.info",
+    "tasks.image.saliency",
+    "tasks.image.smartcrop",
     "tasks.image.thumb",
     "tasks.image.thumbs",
     "tasks.video.info",

@@ -5,14 +5,14 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from dragon.task import Context, Descriptor, HttpUrl, MediaLimits, Params, Result, task
+from dragon.task import Context, Descriptor, MediaLimits, Params, Result, SourceUrl, task
 
 LONGEST_SIDE = 1280
 """To how many pixels a larger picture is made smaller; its faces then measure 20 or more."""
 
 
 class FaceParams(Params, frozen=True):
-    url: HttpUrl
+    url: SourceUrl
 
 
 class Face(Struct, frozen=True, kw_only=True):
