@@ -3,9 +3,11 @@
 MODULES = (
     "tasks.hello",
     "tasks.image.face",
+    "tasks.image.gif",
     "tasks.image.info",
     "tasks.image.saliency",
     "tasks.image.smartcrop",
+    "tasks.image.strip",
     "tasks.image.thumb",
     "tasks.image.thumbs",
     "tasks.video.info",

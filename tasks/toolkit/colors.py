@@ -12,6 +12,9 @@ Color = Annotated[
     ),
 ]
 
+CLEAR: Color = "#ffffff00"
+"""Nothing; and white where a format has no alpha."""
+
 
 class DominantColor(Struct, frozen=True, kw_only=True):
     """A `#rrggbb` and the share of the visible pixels that are nearer to it than to the others."""

@@ -3,6 +3,7 @@
 import pyvips
 from pyvips import Image
 
+from tasks.toolkit.colors import Color, rgba
 from tasks.toolkit.geometry import Crop, Rectangle, Size, middle
 
 _CLOCKWISE = {0: "d0", 90: "d270", 180: "d180", 270: "d90"}
@@ -28,6 +29,33 @@ def turn_and_cut(image: Image, size: Size, *, rotation: int = 0, crop: Crop = Tr
 
 def cut(frame: Image, part: Rectangle) -> Image:
     return frame.crop(part.x, part.y, part.width, part.height)
+
+
+def pad(image: Image, size: Size, background: Color) -> Image:
+    """One frame as 8-bit RGBA in the middle of a background, which shows through it, too."""
+    image = with_alpha(image)
+    if rgba(background)[3]:
+        image = plain(Size(image.width, image.height), background).composite2(image, "over")
+    padded = image.gravity(
+        "centre", size.width, size.height, extend="background", background=rgba(background)
+    )
+    return padded.cast("uchar")
+
+
+def with_alpha(image: Image) -> Image:
+    image = image.colourspace("srgb")
+    return image if image.hasalpha() else image.addalpha()
+
+
+def without_idle_alpha(image: Image) -> Image:
+    """The picture without its alpha if all of it is solid; what it is made of must be at hand."""
+    return image[:-1] if image.hasalpha() and image[-1].min() == 255 else image
+
+
+def plain(size: Size, color: Color) -> Image:
+    """All of one colour, as 8-bit RGBA."""
+    pixels = (Image.black(size.width, size.height, bands=4) + rgba(color)).cast("uchar")
+    return pixels.copy(interpretation="srgb")
 
 
 def joined(frames: list[Image]) -> Image:

@@ -10,7 +10,7 @@ from tasks.toolkit.formats import FORMATS, Format
 
 _SAVERS: dict[Format, tuple[str, dict[str, Any]]] = {
     "jpeg": ("jpegsave_target", {"Q": 85, "optimize_coding": True}),
-    "gif": ("gifsave_target", {"effort": 4}),
+    "gif": ("gifsave_target", {"effort": 4, "keep_duplicate_frames": True}),
     "png": ("pngsave_target", {"compression": 6}),
     "webp": ("webpsave_target", {"Q": 80, "effort": 3}),
     "avif": ("heifsave_target", {"Q": 55, "effort": 2, "compression": "av1"}),
