@@ -11,6 +11,7 @@ MODULES = (
     "tasks.image.thumb",
     "tasks.image.thumbs",
     "tasks.video.info",
+    "tasks.video.thumb",
 )
 """Every module that holds a task."""
 

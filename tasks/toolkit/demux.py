@@ -6,12 +6,14 @@ Whoever may run in a worker process imports this inside a function: it loads FFm
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition, Stream
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from msgspec import Struct
@@ -23,14 +25,20 @@ from tasks.toolkit.probe import Wanted
 
 _KINDS: dict[Wanted, str] = {"media": "audio or video", "video": "video", "audio": "audio"}
 
+_ALPHA_DECODERS: dict[str, Literal["libvpx", "libvpx-vp9"]] = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+
 
 class Opened(Struct, frozen=True, kw_only=True):
-    """A file whose headers were read; `video` and `audio` are its best streams, if any."""
+    """A file whose headers were read; `video` and `audio` are its best streams, if any.
+
+    `decoder` is that of the video, with its limits set.
+    """
 
     url: str
     input: InputContainer
     container: Container
     video: VideoStream | None
+    decoder: VideoCodecContext | None
     audio: AudioStream | None
     wanted: Wanted
 
@@ -48,7 +56,7 @@ def open_media(
         raise not_valid(url, wanted)
     try:
         with _open(source, container, limits) as input:
-            opened = _with_streams(url, input, container, wanted)
+            opened = _with_streams(url, input, container, limits, wanted)
             _check_header(opened, limits)
             yield opened
     except av.error.MemoryError:
@@ -75,7 +83,9 @@ def _open(source: Descriptor, container: Container, limits: MediaLimits) -> Inpu
     )
 
 
-def _with_streams(url: str, input: InputContainer, container: Container, wanted: Wanted) -> Opened:
+def _with_streams(
+    url: str, input: InputContainer, container: Container, limits: MediaLimits, wanted: Wanted
+) -> Opened:
     """Streams that no allowed decoder reads are passed over, unless they are what is wanted."""
     streams = {"video": _best_video(input), "audio": input.streams.best("audio")}
     readable = {kind: stream for kind, stream in streams.items() if _is_readable(stream)}
@@ -89,9 +99,20 @@ def _with_streams(url: str, input: InputContainer, container: Container, wanted:
         input=input,
         container=container,
         video=video if isinstance(video, VideoStream) else None,
+        decoder=_decoder_of(video, limits) if isinstance(video, VideoStream) else None,
         audio=audio if isinstance(audio, AudioStream) else None,
         wanted=wanted,
     )
+
+
+def _decoder_of(video: VideoStream, limits: MediaLimits) -> VideoCodecContext:
+    """One that sees alpha where there is some, which FFmpeg's own of VP8 and VP9 do not."""
+    decoder = video.codec_context
+    if tells_alpha(video) and decoder.name in _ALPHA_DECODERS:
+        decoder = VideoCodecContext.create(_ALPHA_DECODERS[decoder.name], "r")
+        decoder.extradata = video.codec_context.extradata
+    decoder.options = {"max_pixels": str(limits.max_pixels)}
+    return decoder
 
 
 def _best_video(input: InputContainer) -> Stream | None:
@@ -130,9 +151,16 @@ def not_valid(url: str, wanted: Wanted) -> TaskFailed:
     return TaskFailed(f"File '{url}' is not a valid {_KINDS[wanted]} file")
 
 
-def decoded(packet: "Packet[VideoStream]") -> list[VideoFrame]:
+def tells_alpha(stream: VideoStream) -> bool:
+    """WebM has alpha in a picture of its own beside each frame, which only its header tells of."""
+    tags = {name.lower(): value for name, value in stream.metadata.items()}
+    return tags.get("alpha_mode") == "1"
+
+
+def decoded(opened: Opened, packet: "Packet[VideoStream]") -> list[VideoFrame]:
     """The frames that a packet completes; none if it is broken, as players pass over it too."""
+    assert opened.decoder is not None  # noqa: S101 - there are packets of a video
     try:
-        return packet.decode()
+        return opened.decoder.decode(packet)
     except av.error.InvalidDataError:
         return []

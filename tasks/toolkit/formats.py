@@ -32,6 +32,8 @@ FORMATS: dict[Format, Holds] = {
     "webp": Holds(content_type="image/webp", max_side=16_383, frames=True),
     "avif": Holds(content_type="image/avif", max_side=16_384),
 }
+LOSSLESS: tuple[Format, ...] = ("png", "gif")
+"""Formats in which a lower quality would only mean fewer colours."""
 
 
 def check_fits(size: Size, format: Format) -> None:

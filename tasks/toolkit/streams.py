@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from dragon.task import MediaLimits, TaskFailed
 from tasks.toolkit import colours
-from tasks.toolkit.demux import Opened, decoded, not_valid
+from tasks.toolkit.demux import Opened, decoded, not_valid, tells_alpha
 from tasks.toolkit.exif import rotation_of
 from tasks.toolkit.geometry import Size, check_video
 from tasks.toolkit.probe import AudioStream, Media, Ratio, VideoStream
@@ -55,7 +55,7 @@ def media_of(opened: Opened, limits: MediaLimits) -> Media:
     media = Media(
         demuxer=container.demuxer,
         content_type=container.video_type if opened.video else container.audio_type,
-        duration=_duration_of(opened),
+        duration=duration_of(opened),
         size=opened.input.size,
         streams=len(opened.input.streams),
         video=video,
@@ -63,6 +63,16 @@ def media_of(opened: Opened, limits: MediaLimits) -> Media:
     )
     _check_duration(opened.url, media, limits)
     return media
+
+
+def duration_of(opened: Opened) -> float | None:
+    """Seconds; None if no packet tells its time."""
+    told = (opened.input.duration or 0) / _MICROSECONDS
+    if told and opened.container.tells_duration:
+        return told
+    counted = _counted_duration(opened.input)
+    is_good = told and counted and abs(told - counted) < NEAR_SECONDS
+    return told if is_good else counted
 
 
 def orientation_of(frame: VideoFrame) -> int:
@@ -138,7 +148,7 @@ def _look_ahead(opened: Opened, stream: AvVideo) -> _Beginning:
         if time is not None:
             times.append(time)
         if first is None:
-            first = next(iter(decoded(packet)), None)
+            first = next(iter(decoded(opened, packet)), None)
     if first is None:
         raise not_valid(opened.url, opened.wanted)
     return _Beginning(first, sorted(times))
@@ -155,9 +165,7 @@ def _is_variable(times: list[int]) -> bool:
 
 
 def _has_alpha(stream: AvVideo, frame: VideoFrame) -> bool:
-    """WebM has alpha in a stream of its own beside each frame, which only its header tells of."""
-    tags = {name.lower(): value for name, value in stream.metadata.items()}
-    return tags.get("alpha_mode") == "1" or any(part.is_alpha for part in frame.format.components)
+    return tells_alpha(stream) or any(part.is_alpha for part in frame.format.components)
 
 
 def _seconds(stream: Stream) -> float | None:
@@ -172,15 +180,6 @@ def _rate_of(stream: AvVideo) -> Ratio | None:
     is_near = average and base and abs(base / average - 1) < NEAR_RATE
     rate = base if is_near else average or base
     return Ratio(rate.numerator, rate.denominator) if rate else None
-
-
-def _duration_of(opened: Opened) -> float | None:
-    told = (opened.input.duration or 0) / _MICROSECONDS
-    if told and opened.container.tells_duration:
-        return told
-    counted = _counted_duration(opened.input)
-    is_good = told and counted and abs(told - counted) < NEAR_SECONDS
-    return told if is_good else counted
 
 
 def _counted_duration(input: InputContainer) -> float | None:
