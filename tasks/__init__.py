@@ -10,6 +10,7 @@ MODULES = (
     "tasks.image.strip",
     "tasks.image.thumb",
     "tasks.image.thumbs",
+    "tasks.video.convert",
     "tasks.video.info",
     "tasks.video.thumb",
 )

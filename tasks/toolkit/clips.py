@@ -1,0 +1,78 @@
+"""A piece of a video that is to be made into something: fetched, read and cut in time."""
+
+from msgspec import Struct
+
+from dragon.task import Context, ProgramFailed, Source, TaskFailed
+from tasks.toolkit import probe
+from tasks.toolkit.ffmpeg import Arguments, beginning, source_input
+from tasks.toolkit.probe import Media, VideoStream
+
+MISSING_SHARE = 0.05
+MISSING_SECONDS = 1.0
+"""How much shorter what is made may be than what the source promised: the larger of both."""
+
+
+class Clip(Struct, frozen=True, kw_only=True):
+    """From `start` to `end`, in seconds; None where it begins or ends with the source.
+
+    `seconds` is how long it is, None if the source does not tell how long it is itself.
+    """
+
+    source: Source
+    media: Media
+    video: VideoStream
+    start: float | None
+    end: float | None
+    seconds: float | None
+
+    @property
+    def is_whole(self) -> bool:
+        return self.start is None and self.end is None
+
+    def not_made(self, error: ProgramFailed) -> TaskFailed:
+        """Words for a clip that ffmpeg could make nothing of."""
+        words = error.lines[-1] if error.lines else error.message
+        return TaskFailed(f"File '{self.source.url}' could not be converted: {words}")
+
+
+async def fetch_clip(
+    ctx: Context, url: str, start: float | None = None, end: float | None = None
+) -> Clip:
+    """Raises TaskFailed if this is no video, or nothing of it lies between `start` and `end`."""
+    source = await ctx.fetch(url)
+    media = await ctx.isolated(probe.read, url, source, ctx.limits, "video")
+    if media.video is None:
+        raise TaskFailed(f"File '{url}' is not a valid video file")
+    begin, duration = start or 0.0, media.duration
+    if end is not None and end <= begin:
+        raise TaskFailed(f"end = {end:g} must lie after start = {begin:g}")
+    if duration is not None and begin >= duration:
+        raise TaskFailed(f"start = {begin:g} lies beyond the end, at {duration:g} seconds")
+    if end is not None and duration is not None and end >= duration:
+        end = None
+    until = duration if end is None else end
+    return Clip(
+        source=source,
+        media=media,
+        video=media.video,
+        start=start or None,
+        end=end,
+        seconds=None if until is None else until - begin,
+    )
+
+
+def clip_input(ctx: Context, clip: Clip) -> Arguments:
+    """How a run of ffmpeg begins that reads the clip."""
+    opened = source_input(clip.source, clip.media, ctx.limits, start=clip.start, end=clip.end)
+    return [*beginning(), *opened]
+
+
+def check_whole(clip: Clip, made_seconds: float | None) -> None:
+    """Raises TaskFailed if much less was made than the source promised: it is cut off."""
+    if clip.seconds is None or made_seconds is None:
+        return
+    if clip.seconds - made_seconds > max(MISSING_SECONDS, clip.seconds * MISSING_SHARE):
+        raise TaskFailed(
+            f"File '{clip.source.url}' is not a valid video file: "
+            f"only {made_seconds:.1f} of {clip.seconds:.1f} seconds can be read"
+        )

@@ -1,0 +1,156 @@
+"""Makes a video file of a source with ffmpeg, in one pass, in two, or by copying streams."""
+
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from dragon.task import Context, File, ProgramFailed, TaskFailed
+from tasks.toolkit.clips import Clip, clip_input
+from tasks.toolkit.encoders import Rate, audio_encoder, video_encoder
+from tasks.toolkit.ffmpeg import Arguments
+from tasks.toolkit.filters import Frames, filter_chain
+from tasks.toolkit.progress import encode
+from tasks.toolkit.targets import Codecs, Target
+
+TRIES = 3
+"""How often to encode for `max_bytes`; each time nearer, and a little below."""
+CONTAINER_SHARE = 0.02
+"""Of a file's bytes, what its container may take."""
+SOUND_SHARE = 0.25
+"""Of a file's bytes, what its sound takes at most where they are few."""
+LEAST_SOUND_BITRATE = 16
+LEAST_BITRATE = 10
+BELOW = 0.96
+
+
+class Sound(Struct, frozen=True, kw_only=True):
+    """What the sound is made as: kbit/s, hertz; copied if `is_copy`."""
+
+    bitrate: int
+    sample_rate: int
+    is_copy: bool = False
+
+
+class Encoding(Struct, frozen=True, kw_only=True):
+    """All that is decided before a video is made. `sound` None: it has none."""
+
+    clip: Clip
+    target: Target
+    codecs: Codecs
+    frames: Frames
+    rate: Rate
+    sound: Sound | None
+    is_copy: bool = False
+    faststart: bool = True
+    max_seconds: int
+    max_bytes: int | None = None
+
+
+async def make_video(ctx: Context, encoding: Encoding, output: File) -> None:
+    """Write `output`, telling progress. Raises TaskFailed if that cannot be done."""
+    try:
+        if encoding.max_bytes is None:
+            await encode(ctx, _arguments(ctx, encoding, output), encoding.clip.seconds)
+        else:
+            await _make_within(ctx, encoding, encoding.max_bytes, output)
+    except ProgramFailed as error:
+        raise encoding.clip.not_made(error) from None
+
+
+async def _make_within(ctx: Context, encoding: Encoding, max_bytes: int, output: File) -> None:
+    """Encode for a size, again a little smaller where the encoder missed it."""
+    if encoding.is_copy:
+        await encode(ctx, _arguments(ctx, encoding, output), encoding.clip.seconds)
+        if output.path.stat().st_size <= max_bytes:
+            return
+    sized = _sized(encoding, max_bytes)
+    for number in range(TRIES):
+        await _make_in_passes(ctx, sized, output, is_again=number > 0)
+        size = output.path.stat().st_size
+        if size <= max_bytes:
+            return
+        bitrate = max(LEAST_BITRATE, int(sized.rate.bitrate * BELOW * max_bytes / size))
+        sized = replace(sized, rate=replace(sized.rate, bitrate=bitrate))
+    raise TaskFailed(f"the video takes {size} bytes, more than max_bytes = {max_bytes}")
+
+
+def _sized(encoding: Encoding, max_bytes: int) -> Encoding:
+    """The encoding at bitrates for that size. Raises TaskFailed if nothing could be seen then."""
+    seconds, sound = encoding.clip.seconds, encoding.sound
+    if not seconds:
+        raise TaskFailed("max_bytes cannot be kept: the source does not tell how long it is")
+    kilobits = max_bytes * (1 - CONTAINER_SHARE) * 8 / seconds / 1000
+    if sound is not None:
+        bitrate = min(sound.bitrate, max(LEAST_SOUND_BITRATE, int(kilobits * SOUND_SHARE)))
+        sound = replace(sound, bitrate=bitrate, is_copy=False)
+        kilobits -= bitrate
+    if kilobits < LEAST_BITRATE:
+        raise TaskFailed(f"max_bytes = {max_bytes} is too little for {seconds:g} seconds")
+    bitrate = min(int(kilobits), encoding.rate.bitrate)
+    rate = replace(encoding.rate, bitrate=bitrate, crf=None)
+    return replace(encoding, rate=rate, sound=sound, is_copy=False)
+
+
+async def _make_in_passes(
+    ctx: Context, encoding: Encoding, output: File, *, is_again: bool
+) -> None:
+    seconds = encoding.clip.seconds
+    if encoding.codecs.video == "av1":  # its encoder knows of no passes here
+        await encode(ctx, _arguments(ctx, encoding, output), seconds)
+        return
+    if not is_again:
+        await encode(ctx, _arguments(ctx, encoding, None, step=1), seconds, end=0.4)
+    await encode(ctx, _arguments(ctx, encoding, output, step=2), seconds, begin=0.4)
+
+
+def _arguments(
+    ctx: Context, encoding: Encoding, output: File | None, *, step: Literal[1, 2] | None = None
+) -> Arguments:
+    """One run of ffmpeg; without an output, a first pass that only takes notes."""
+    return [
+        *clip_input(ctx, encoding.clip),
+        *_video(encoding, step),
+        *(_sound(encoding) if output else ["-an"]),
+        # Where, when and with what a video was made is nobody else's business.
+        *("-map_metadata", "-1", "-map_chapters", "-1", "-t", str(encoding.max_seconds)),
+        *(_container(encoding, output) if output else ["-f", "null", "-"]),
+    ]
+
+
+def _video(encoding: Encoding, step: Literal[1, 2] | None) -> Arguments:
+    chosen: Arguments = ["-map", f"0:{encoding.clip.video.index}"]
+    if encoding.is_copy:
+        tag = ["-tag:v", "hvc1"] if encoding.codecs.video == "hevc" else []
+        return [*chosen, "-c:v", "copy", *tag]
+    return [
+        *chosen,
+        *("-vf", filter_chain(encoding.clip.video, encoding.frames)),
+        *("-fps_mode", "vfr"),
+        # Else times would be rounded to those steps: frames lost, the picture late.
+        *(("-enc_time_base", "demux") if _keeps_times(encoding) else ()),
+        *video_encoder(encoding.codecs.video, encoding.rate, step=step),
+    ]
+
+
+def _keeps_times(encoding: Encoding) -> bool:
+    """Whether frames may come at any time, and not in the steps of a steady rate."""
+    is_steady = not encoding.clip.video.is_variable and encoding.clip.start is None
+    return not is_steady and encoding.frames.frame_rate is None
+
+
+def _sound(encoding: Encoding) -> Arguments:
+    audio, sound = encoding.clip.media.audio, encoding.sound
+    if audio is None or sound is None:
+        return ["-an"]
+    chosen: Arguments = ["-map", f"0:{audio.index}"]
+    if sound.is_copy:
+        return [*chosen, "-c:a", "copy"]
+    made = audio_encoder(encoding.codecs.audio, sound.bitrate, sound.sample_rate, audio.channels)
+    return [*chosen, *made]
+
+
+def _container(encoding: Encoding, output: File) -> Arguments:
+    is_fast = encoding.faststart and encoding.target.format == "mp4"
+    options = ["-movflags", "+faststart"] if is_fast else []
+    return [*options, "-f", encoding.target.muxer, output]

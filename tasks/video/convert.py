@@ -1,0 +1,198 @@
+"""video.convert: a video in another size, codec, container or length."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from dragon.task import Context, File, Params, Pixels, Result, SourceUrl, TaskFailed, task
+from tasks.toolkit import probe
+from tasks.toolkit.animations import (
+    GIF_FRAME_RATE,
+    WEBP_FRAME_RATE,
+    Animation,
+    frame_rate,
+    make_gif,
+    make_webp,
+)
+from tasks.toolkit.clips import Clip, check_whole, fetch_clip
+from tasks.toolkit.copying import copies_audio, copies_video
+from tasks.toolkit.encoders import AudioCodec, Rate, VideoCodec
+from tasks.toolkit.encoding import Encoding, Sound, make_video
+from tasks.toolkit.filters import Frames, even
+from tasks.toolkit.geometry import Box, check_limits, check_video, lay_out
+from tasks.toolkit.targets import (
+    Codecs,
+    Target,
+    VideoFormat,
+    choose_codecs,
+    choose_target,
+    pixel_format,
+)
+
+Kilobits = Annotated[
+    int, Meta(ge=8, le=100_000, extra={"expected": "kbit/s, a whole number from 8 to 100000"})
+]
+Seconds = Annotated[float, Meta(ge=0, le=1_000_000, extra={"expected": "seconds, 0 or more"})]
+
+
+class ConvertParams(Params, frozen=True):
+    """Bitrates are in kbit/s, `sample_rate` in hertz, `gop` in frames, `start` and `end` in
+    seconds. `crf` is the quality, the lower the better, and `video_bitrate` the most that it may
+    take. `max_bytes` is the largest file to be made; `copy` keeps streams that fit as they are.
+    """
+
+    url: SourceUrl
+    width: Pixels | None = None
+    height: Pixels | None = None
+    crop: bool = False
+    format: VideoFormat | None = None
+    audio_codec: AudioCodec = "aac"
+    video_codec: VideoCodec = "h264"
+    video_bitrate: Kilobits = 3000
+    audio_bitrate: Kilobits = 128
+    sample_rate: Literal[22050, 44100, 48000] = 44100
+    crf: Annotated[int, Meta(ge=0, le=51)] = 23
+    gop: Annotated[int, Meta(ge=1, le=10_000)] = 250
+    frame_rate: Annotated[float, Meta(ge=0.1, le=120)] | None = None
+    start: Seconds | None = None
+    end: Seconds | None = None
+    mute: bool = False
+    faststart: bool = True
+    copy: bool = False
+    max_bytes: Annotated[int, Meta(ge=1)] | None = None
+
+
+class Converted(Result, frozen=True):
+    """`original_width` and `original_height` are the source's as seen, all else the output's."""
+
+    content_type: str
+    width: int
+    height: int
+    original_width: int
+    original_height: int
+    duration: float | None
+    frame_rate: float | None
+    audio_codec: str | None
+    video_codec: str
+    alpha: bool
+    rotation: float | None
+    output: File
+
+
+@task("video.convert", kind="heavy", timeout_seconds=4 * 3600)
+async def convert(params: ConvertParams, ctx: Context) -> Converted:
+    clip = await fetch_clip(ctx, params.url, params.start, params.end)
+    target = choose_target(params.format, params.video_codec, params.audio_codec)
+    output = ctx.output("output", target.content_type)
+    if target.is_animation:
+        made = await _animate(params, ctx, clip, target, output)
+    else:
+        made = await _encode(params, ctx, clip, target, output)
+    check_whole(clip, made.duration)
+    return made
+
+
+async def _encode(
+    params: ConvertParams, ctx: Context, clip: Clip, target: Target, output: File
+) -> Converted:
+    encoding = _encoding(params, ctx, clip, target)
+    await make_video(ctx, encoding, output)
+    media = await ctx.isolated(probe.read, "output", output, ctx.limits, "video")
+    video = media.video
+    if video is None:
+        raise TaskFailed(f"File '{params.url}' is not a valid video file")
+    return Converted(
+        content_type=target.content_type,
+        width=video.display.width,
+        height=video.display.height,
+        original_width=clip.video.display.width,
+        original_height=clip.video.display.height,
+        duration=media.duration,
+        frame_rate=float(video.frame_rate) if video.frame_rate else None,
+        audio_codec=media.audio.codec if media.audio else None,
+        video_codec=video.codec,
+        alpha=video.alpha,
+        rotation=video.rotation,
+        output=output,
+    )
+
+
+def _encoding(params: ConvertParams, ctx: Context, clip: Clip, target: Target) -> Encoding:
+    codecs = choose_codecs(target, params.video_codec, params.audio_codec)
+    pixels = pixel_format(clip.video, codecs.video, target)
+    frames = Frames(
+        layout=even(lay_out(clip.video.display, _box(params))),
+        pixel_format=pixels,
+        keeps_hdr=pixels == "yuv420p10le",
+        frame_rate=params.frame_rate,
+    )
+    rate = Rate(bitrate=params.video_bitrate, crf=params.crf, gop=params.gop)
+    count = _frame_count(clip, params.frame_rate)
+    check_video("The converted video", frames.layout.scaled, count, ctx.limits)
+    return Encoding(
+        clip=clip,
+        target=target,
+        codecs=codecs,
+        frames=frames,
+        rate=rate,
+        sound=_sound(params, clip, codecs),
+        is_copy=params.copy and copies_video(clip, frames, codecs, target, rate),
+        faststart=params.faststart,
+        max_seconds=ctx.limits.max_duration_seconds,
+        max_bytes=params.max_bytes,
+    )
+
+
+def _sound(params: ConvertParams, clip: Clip, codecs: Codecs) -> Sound | None:
+    audio = clip.media.audio
+    if audio is None or params.mute:
+        return None
+    bitrate, rate = params.audio_bitrate, params.sample_rate
+    is_copy = params.copy and copies_audio(clip, audio, codecs, bitrate, rate)
+    return Sound(bitrate=bitrate, sample_rate=rate, is_copy=is_copy)
+
+
+async def _animate(
+    params: ConvertParams, ctx: Context, clip: Clip, target: Target, output: File
+) -> Converted:
+    is_gif = target.format == "gif"
+    rate = frame_rate(clip.video, params.frame_rate, GIF_FRAME_RATE if is_gif else WEBP_FRAME_RATE)
+    alpha = clip.video.alpha
+    frames = Frames(
+        layout=lay_out(clip.video.display, _box(params)),
+        pixel_format="rgb24" if is_gif and not alpha else "bgra",
+        frame_rate=rate,
+    )
+    count = _frame_count(clip, rate)
+    check_limits("The animation", frames.layout.scaled, count, ctx.limits)
+    animation = Animation(clip=clip, frames=frames, quality=round(100 - params.crf * 100 / 51))
+    make = make_gif if is_gif else make_webp
+    progress = await make(ctx, animation, output)
+    if params.max_bytes is not None and output.path.stat().st_size > params.max_bytes:
+        size = output.path.stat().st_size
+        raise TaskFailed(f"the animation takes {size} bytes, more than {params.max_bytes=}")
+    return Converted(
+        content_type=target.content_type,
+        width=frames.layout.output.width,
+        height=frames.layout.output.height,
+        original_width=clip.video.display.width,
+        original_height=clip.video.display.height,
+        duration=progress.out_time,
+        frame_rate=rate,
+        audio_codec=None,
+        video_codec=target.format,
+        alpha=alpha,
+        rotation=0,
+        output=output,
+    )
+
+
+def _box(params: ConvertParams) -> Box:
+    return Box(width=params.width, height=params.height, crop=params.crop)
+
+
+def _frame_count(clip: Clip, rate: float | None) -> int:
+    """About how many frames will be made, as far as that is known before they are."""
+    if rate is None:
+        rate = float(clip.video.frame_rate) if clip.video.frame_rate else 0.0
+    return max(1, round((clip.seconds or 0.0) * rate))
