@@ -93,6 +93,7 @@ async def work(settings: Settings, slots: dict[Kind, int]) -> None:
             store=store,
             outputs=outputs,
             downloads=await stack.enter_async_context(Fetcher(settings)),
+            watches=await stack.enter_async_context(Watches(store)),
             children=decoders,
             programs=_programs(settings),
             directory=directory.path,

@@ -11,11 +11,13 @@ from dragon.errors import ProgramFailed, TaskFailed, TaskInterrupted
 from dragon.schemas import Kind
 
 __all__ = [
+    "ChildResult",
     "Context",
     "Descriptor",
     "File",
     "Files",
     "HttpUrl",
+    "KeptFile",
     "MediaLimits",
     "Params",
     "Pixels",
@@ -106,6 +108,23 @@ class Files(Struct, frozen=True, kw_only=True):
     files: tuple[File, ...]
 
 
+class KeptFile(Struct, frozen=True, kw_only=True):
+    """A file that a child made; its `url` is a source for other tasks: `dragon:<key>/<file>`."""
+
+    url: str
+    filename: str
+    content_type: str
+    size: int
+
+
+class ChildResult(Struct, frozen=True, kw_only=True):
+    """How a child ended: its result as clients see it, and its files by name."""
+
+    key: str
+    value: Any
+    files: dict[str, KeptFile]
+
+
 class MediaLimits(Struct, frozen=True, kw_only=True):
     """How much a source may unfold to. Each is the setting of the same name, and its default."""
 
@@ -136,6 +155,19 @@ class Context(Protocol):
 
     def progress(self, value: Any) -> None:
         """Tell whoever waits how far the run is: anything JSON; the newest wins."""
+
+    async def partial(self, result: Any) -> None:
+        """Tell a result that is not yet whole, until the next; its files are kept and served."""
+
+    async def run(
+        self, task_name: str, /, on_progress: Callable[[Any], None] | None = None, **params: Any
+    ) -> ChildResult:
+        """Run another task as a job of its own, on any worker; for tasks of class "flow" only.
+
+        A job that runs again, as its worker was lost, finds the children that it asked for with
+        the same parameters before. They end with it, however it ends. `on_progress` gets the
+        newest progress of the child. Raises TaskFailed with the child's words if it failed.
+        """
 
     async def isolated(self, function: Callable[..., T], *arguments: Any) -> T:
         """Run a plain function of a module in a confined child process, away from the network.

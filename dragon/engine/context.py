@@ -4,20 +4,17 @@ import asyncio
 import mimetypes
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import msgspec
-
+from dragon.engine.jobs import ChildJobs
 from dragon.engine.sources import Sources
-from dragon.schemas import encode
-from dragon.task import File, MediaLimits, Source
+from dragon.engine.telling import Telling
+from dragon.task import ChildResult, File, MediaLimits, Source
 
 T = TypeVar("T")
-
-PROGRESS_SECONDS = 0.1
 
 _EXTENSIONS = {"image/avif": ".avif", "image/webp": ".webp", "image/jpeg": ".jpg"}
 _NAME = re.compile(r"\A[A-Za-z0-9_-]{1,64}\Z")
@@ -55,7 +52,8 @@ class RunContext:
         sources: Sources,
         children: Children,
         programs: Programs,
-        send_progress: Callable[[Any], Awaitable[object]],
+        telling: Telling,
+        jobs: ChildJobs,
     ) -> None:
         self.limits = limits
         self.phases: dict[str, float] = {}
@@ -69,9 +67,8 @@ class RunContext:
         self._sources = sources
         self._children = children
         self._programs = programs
-        self._send_progress = send_progress
-        self._newest: list[Any] = []
-        self._sender: asyncio.Task[None] | None = None
+        self._telling = telling
+        self._jobs = jobs
         self._files = 0
 
     async def fetch(self, url: str) -> Source:
@@ -88,10 +85,17 @@ class RunContext:
         return File(name=name, filename=filename, content_type=content_type, path=path)
 
     def progress(self, value: Any) -> None:
-        # Encoded here, so that what is no JSON is an error of the task, at this line.
-        self._newest = [msgspec.Raw(encode(value))]
-        if self._sender is None or self._sender.done():
-            self._sender = asyncio.create_task(self._send_newest())
+        self._telling.progress(value)
+
+    async def partial(self, result: Any) -> None:
+        await self._telling.partial(result)
+
+    async def run(
+        self, task_name: str, /, on_progress: Callable[[Any], None] | None = None, **params: Any
+    ) -> ChildResult:
+        # A child has its own time, and may have to wait for a free slot.
+        with self._phase("children"), self._deadline_held():
+            return await self._jobs.run(task_name, params, on_progress)
 
     async def isolated(self, function: Callable[..., T], *arguments: Any) -> T:
         with self._phase("isolated"), self._deadline_held() as left_seconds:
@@ -106,13 +110,6 @@ class RunContext:
         with self._phase("program"):
             await self._programs.run(arguments, self._own_directory(), on_line)
 
-    async def close(self) -> None:
-        if self._sender:
-            self._sender.cancel()
-            await asyncio.wait([self._sender])
-            if not self._sender.cancelled() and (error := self._sender.exception()):
-                raise error
-
     def _path(self, name: str) -> Path:
         return self._own_directory() / name
 
@@ -122,12 +119,6 @@ class RunContext:
             directory.mkdir(mode=0o700)
             self.directory = directory
         return self.directory
-
-    async def _send_newest(self) -> None:
-        """Ten times a second at most, and what came between is left out."""
-        while self._newest:
-            await self._send_progress(self._newest.pop())
-            await asyncio.sleep(PROGRESS_SECONDS)
 
     @contextmanager
     def _deadline_held(self) -> Iterator[float]:

@@ -50,7 +50,9 @@ class Outputs:
 
     def _keep_one(self, folder: Path, file: File) -> OutputFile:
         target = folder / file.filename
-        os.replace(file.path, target)
+        # One of a partial result may come again in the whole one, and lie there already.
+        if file.path.exists() or not target.exists():
+            os.replace(file.path, target)
         return OutputFile(
             name=file.name,
             filename=file.filename,

@@ -3,29 +3,30 @@
 import asyncio
 import errno
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import structlog
 from msgspec import Struct
 
 from dragon.engine.context import Children, Programs, RunContext
-from dragon.engine.outputs import Outputs, join_result, split_result
+from dragon.engine.jobs import ChildJobs
+from dragon.engine.outputs import Outputs
+from dragon.engine.persist import persist
 from dragon.engine.sources import Downloads, Sources
-from dragon.errors import TaskFailed, TaskInterrupted, Unavailable
+from dragon.engine.telling import Telling
+from dragon.engine.watching import Watches
+from dragon.errors import TaskFailed, TaskInterrupted
 from dragon.registry import Registry
-from dragon.schemas import Claim, Events, OutputFile, State, Status, encode
+from dragon.schemas import Claim, OutputFile, State
 from dragon.settings import Settings
 from dragon.store.store import Store
 from dragon.task import MediaLimits, Params, TaskType
 
 log = structlog.get_logger()
 
-T = TypeVar("T")
-
-STORE_RETRY_SECONDS = 0.5
 _DISK_ERRORS = frozenset(
     {
         errno.ENOSPC,
@@ -49,6 +50,7 @@ class Tools(Struct, frozen=True, kw_only=True):
     store: Store
     outputs: Outputs
     downloads: Downloads
+    watches: Watches
     children: Children
     programs: Programs
     directory: Path
@@ -67,12 +69,14 @@ class Outcome(Struct, frozen=True, kw_only=True):
 class Run:
     """One attempt at a job. Cancelled, it writes nothing, for the lease is lost or handed back."""
 
-    def __init__(self, tools: Tools, claim: Claim) -> None:
+    def __init__(self, tools: Tools, claim: Claim, free_slots: Callable[[int], None]) -> None:
         self.claim = claim
         self.phases: dict[str, float] = {}
         self.is_ending = False
         self._context: RunContext | None = None
         self._tools = tools
+        self._telling = Telling(tools.store, tools.outputs, claim)
+        self._free_slots = free_slots
 
     async def run(self) -> Outcome:
         """Do the task and write how it ended, once; returns that."""
@@ -87,16 +91,17 @@ class Run:
 
     async def hand_back(self) -> bool:
         """Queue the job again without counting the attempt; False if it is held no longer."""
-        line = self._line("queued")
-        return await self._persist(
-            lambda: self._tools.store.retry(self.claim, line, pause_seconds=0, is_counted=False)
+        line = self._telling.line("queued")
+        return await persist(
+            self.claim.job.key,
+            lambda: self._tools.store.retry(self.claim, line, pause_seconds=0, is_counted=False),
         )
 
     async def _attempt(self) -> Outcome:
         try:
             task, params = self._decode()
-            result = await self._call(task, params)
-            return await self._keep(result)
+            result, files = await self._telling.keep(await self._call(task, params))
+            return Outcome(state="success", result=result, files=files)
         except TaskFailed as error:
             return Outcome(state="error", error=error.message)
         except TaskInterrupted as error:
@@ -115,8 +120,22 @@ class Run:
         return task, msgspec.json.decode(job.params, type=task.params)
 
     async def _call(self, task: TaskType, params: Params) -> Any:
+        context = self._context = self._make_context()
+        self.phases = context.phases
+        try:
+            async with context.deadline:
+                return await task.function(params, context)
+        except TimeoutError:
+            if not context.deadline.expired():
+                raise
+            words = f"the task took longer than its {self.claim.job.timeout_seconds:g} seconds"
+            raise TaskFailed(words) from None
+        finally:
+            await self._telling.close()
+
+    def _make_context(self) -> RunContext:
         settings = self._tools.settings
-        context = RunContext(
+        return RunContext(
             work_directory=self._tools.directory,
             name=f"{self.claim.job.key}.{self.claim.token}",
             timeout_seconds=self.claim.job.timeout_seconds,
@@ -129,28 +148,16 @@ class Run:
             ),
             children=self._tools.children,
             programs=self._tools.programs,
-            send_progress=self._send_progress,
+            telling=self._telling,
+            jobs=ChildJobs(
+                settings=settings,
+                registry=self._tools.registry,
+                store=self._tools.store,
+                watches=self._tools.watches,
+                claim=self.claim,
+                free_slots=self._free_slots,
+            ),
         )
-        self.phases = context.phases
-        self._context = context
-        try:
-            async with context.deadline:
-                return await task.function(params, context)
-        except TimeoutError:
-            if not context.deadline.expired():
-                raise
-            words = f"the task took longer than its {self.claim.job.timeout_seconds:g} seconds"
-            raise TaskFailed(words) from None
-        finally:
-            await context.close()
-
-    async def _keep(self, result: Any) -> Outcome:
-        job = self.claim.job
-        values, files = split_result(result)
-        kept = await self._tools.outputs.keep(self.claim, files) if files else ()
-        result = join_result(values, kept, job.base_url, job.key)
-        # Encoded here, where what no JSON can hold is still a bug of the task.
-        return Outcome(state="success", result=msgspec.Raw(encode(result)), files=kept)
 
     def _retry_or_fail(self, error: TaskInterrupted) -> Outcome:
         attempt = self.claim.attempt
@@ -170,49 +177,27 @@ class Run:
         """Tell the store; if the lease was lost meanwhile, what was kept is in vain."""
         store, claim = self._tools.store, self.claim
         if outcome.state == "queued":
-            line = self._line("queued")
-            await self._persist(
+            line = self._telling.line("queued")
+            await persist(
+                self.claim.job.key,
                 lambda: store.retry(
                     claim, line, pause_seconds=outcome.pause_seconds, is_counted=True
-                )
+                ),
             )
             return
-        line = self._line(outcome.state, result=outcome.result, error=outcome.error)
-        is_written = await self._persist(
-            lambda: store.finish(claim, outcome.state, line, outcome.files)
+        line = self._telling.line(outcome.state, result=outcome.result, error=outcome.error)
+        is_written = await persist(
+            self.claim.job.key, lambda: store.finish(claim, outcome.state, line, outcome.files)
         )
         if not is_written and outcome.files and not await self._is_ours(outcome):
             await self._tools.outputs.discard(claim)
 
     async def _is_ours(self, outcome: Outcome) -> bool:
         """Whether an earlier try at writing had landed, though its answer was lost."""
-        [record] = await self._persist(lambda: self._tools.store.read([self.claim.job.key]))
-        return record is not None and record.files == outcome.files
-
-    async def _persist(self, write: Callable[[], Awaitable[T]]) -> T:
-        """Repeat a write, which is harmless, until the store answers: the work is done already."""
-        while True:
-            try:
-                return await write()
-            except Unavailable:
-                log.warning("write_waits_for_store", key=self.claim.job.key)
-                await asyncio.sleep(STORE_RETRY_SECONDS)
-
-    async def _send_progress(self, value: Any) -> None:
-        try:
-            await self._tools.store.progress(self.claim, self._line("executing", progress=value))
-        except Unavailable:
-            log.debug("progress_dropped", key=self.claim.job.key)
-
-    def _line(self, state: State, **fields: Any) -> bytes:
-        job, started = self.claim.job, self.claim.started
-        is_final = state in ("success", "error")
-        events = Events(
-            queued=job.queued,
-            started=msgspec.UNSET if state == "queued" else started,
-            completed=max(self._tools.store.clock.iso(), started) if is_final else msgspec.UNSET,
+        [record] = await persist(
+            self.claim.job.key, lambda: self._tools.store.read([self.claim.job.key])
         )
-        return encode(Status(status=state, key=job.key, events=events, **fields))
+        return record is not None and record.files == outcome.files
 
 
 def _disk_error_words(error: OSError) -> str:

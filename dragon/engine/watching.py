@@ -145,7 +145,7 @@ class Watches:
     listens; for others a channel is joined while somebody waits for one of its jobs.
     """
 
-    def __init__(self, store: Store, channel: str) -> None:
+    def __init__(self, store: Store, channel: str = "") -> None:
         self.channel = channel
         self.count = 0
         """How many watches are open."""
@@ -162,7 +162,8 @@ class Watches:
         await self._stack.enter_async_context(self._feed)
         await self._stack.enter_async_context(self._background)
         self._background.start(self._run(), "reread")
-        await self._join([self.channel])
+        if self.channel:
+            await self._join([self.channel])
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -5,6 +5,7 @@ import math
 import random
 from collections import Counter
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Self
 
 import structlog
@@ -144,14 +145,19 @@ class Worker:
         """None while a job must run alone, or waits for this worker to have no others."""
         is_reserved = self._suspects or self._suspect
         return {
-            kind: 0 if is_reserved else min(slots - self._used[kind], MAX_CLAIM)
+            kind: 0 if is_reserved else max(0, min(slots - self._used[kind], MAX_CLAIM))
             for kind, slots in self._slots.items()
         }
 
     def _start(self, claim: Claim) -> None:
         self._used[claim.job.kind] += 1
-        run = Run(self._tools, claim)
+        run = Run(self._tools, claim, partial(self._free, claim.job.kind))
         self._runs[claim] = run, asyncio.create_task(self._run(run), name=claim.job.key)
+
+    def _free(self, kind: Kind, slots: int) -> None:
+        """A job lends its slot to its child, or takes it back, even if another has it by then."""
+        self._used[kind] -= slots
+        self._wake.set()
 
     async def _run(self, run: Run) -> None:
         job = run.claim.job

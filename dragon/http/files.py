@@ -67,6 +67,9 @@ class FilesHandler:
         response.content_type = file.content_type
         response.headers[hdrs.CACHE_CONTROL] = (
             f"public, max-age={self._engine.seconds_left(record)}, immutable"
+            if record.update.is_final
+            # Of a partial result: the whole one may have another file of that name.
+            else "no-cache"
         )
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"

@@ -29,6 +29,12 @@ async def heavy_gate(params: GateParams, ctx: Context) -> str:
     return await gate(params, ctx)
 
 
+@task("site.gated_failure", timeout_seconds=60)
+async def gated_failure(params: GateParams, ctx: Context) -> str:
+    await gate(params, ctx)
+    raise TaskFailed("it cannot be done")
+
+
 class Written(Result, frozen=True, kw_only=True):
     output: File
 
