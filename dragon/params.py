@@ -16,6 +16,9 @@ Problems = dict[str, list[str]]
 _MAX_BRACKETS = 500
 """Nothing nests deeper than it has brackets, and a thousand levels exhaust the stack."""
 
+_MAX_ITEMS = 100
+"""Of a list, so many are looked at for problems: a message need not name a million."""
+
 _BOOLEANS = {"yes": True, "no": False, "true": True, "false": False, "1": True, "0": False}
 
 
@@ -85,21 +88,49 @@ def _value_problems(hint: Any, value: Any, *, is_strict: bool) -> list[str]:
     try:
         msgspec.convert(value, hint, strict=is_strict)
     except msgspec.ValidationError as error:
-        inner = _inner_problems(base_of(hint), value, is_strict=is_strict)
+        inner = _inner_problems(hint, value, is_strict=is_strict)
         return inner or [_expected(hint) or _reword(error)]
     return []
 
 
-def _inner_problems(base: Any, value: Any, *, is_strict: bool) -> list[str]:
-    """The problems inside an object, each led by the name it has there."""
+def _inner_problems(hint: Any, value: Any, *, is_strict: bool) -> list[str]:
+    """The problems inside an object or list, each led by the name or the place it has there."""
+    base = base_of(hint)
     found: Problems = {}
     if isinstance(value, Mapping) and get_origin(base) is dict:
         for name, item in value.items():
-            for hint, part in zip(get_args(base), (name, item), strict=True):
-                found.setdefault(name, []).extend(_value_problems(hint, part, is_strict=is_strict))
-    elif isinstance(value, Mapping) and isinstance(base, type) and issubclass(base, msgspec.Struct):
-        found = _find_problems(base, value, is_strict=is_strict)
+            for part_hint, part in zip(get_args(base), (name, item), strict=True):
+                problems = _value_problems(part_hint, part, is_strict=is_strict)
+                found.setdefault(name, []).extend(problems)
+    elif isinstance(value, Mapping):
+        found = _struct_problems(_structs(hint), value, is_strict=is_strict)
+    elif isinstance(value, list) and get_origin(base) in (list, tuple):
+        items = enumerate(value[:_MAX_ITEMS])
+        item_hint = get_args(base)[0]
+        found = {
+            f"[{place}]": _value_problems(item_hint, item, is_strict=is_strict)
+            for place, item in items
+        }
     return [f"{name}: {problem}" for name, problems in found.items() for problem in problems]
+
+
+def _struct_problems(
+    structs: list[type[msgspec.Struct]], value: Mapping[str, Any], *, is_strict: bool
+) -> Problems:
+    """The problems of an object that may be one of several, told apart by a tag."""
+    if not structs:
+        return {}
+    field = structs[0].__struct_config__.tag_field
+    if field is None:
+        return _find_problems(structs[0], value, is_strict=is_strict)
+    if field not in value:
+        return {field: ["this field is required"]}
+    for struct in structs:
+        if struct.__struct_config__.tag == value[field]:
+            rest = {name: item for name, item in value.items() if name != field}
+            return _find_problems(struct, rest, is_strict=is_strict)
+    tags = (json.dumps(struct.__struct_config__.tag) for struct in structs)
+    return {field: ["must be one of: " + ", ".join(tags)]}
 
 
 def _expected(hint: Any) -> str | None:
@@ -127,6 +158,17 @@ def _reword(error: msgspec.ValidationError) -> str:
 
 def _options(hint: Any) -> tuple[Any, ...]:
     return get_args(hint) if is_union(hint) else (hint,)
+
+
+def _structs(hint: Any) -> list[type[msgspec.Struct]]:
+    """The structs that a hint allows."""
+    if get_origin(hint) is Annotated:
+        return _structs(get_args(hint)[0])
+    return [
+        option
+        for option in _options(hint)
+        if isinstance(option, type) and issubclass(option, msgspec.Struct)
+    ]
 
 
 def _literals(hint: Any) -> tuple[Any, ...]:

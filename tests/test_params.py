@@ -1,11 +1,11 @@
 """Parameters: read from JSON and query strings, with all problems found, in words."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from dragon.engine.definitions import (
     Definition,
@@ -25,6 +25,19 @@ class Box(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     height: Pixels | None = None
 
 
+class Line(Struct, frozen=True, kw_only=True, tag="line", forbid_unknown_fields=True):
+    length: Pixels
+
+
+class Dot(Struct, frozen=True, kw_only=True, tag="dot", forbid_unknown_fields=True):
+    color: str = "black"
+
+
+Marks = Annotated[
+    list[Line | Dot], Meta(max_length=3, extra={"expected": "a list of up to 3 marks"})
+]
+
+
 class DrawParams(Params, frozen=True, kw_only=True):
     url: HttpUrl
     width: Pixels | None = None
@@ -37,6 +50,7 @@ class DrawParams(Params, frozen=True, kw_only=True):
     names: tuple[str, ...] = ()
     box: Box | None = None
     boxes: dict[str, Box] = {}  # noqa: RUF012
+    marks: Marks = []  # noqa: RUF012
 
 
 @task("draw")
@@ -76,7 +90,7 @@ def test_all_problems_are_told_at_once_and_in_words() -> None:
         "url_callback": ["must be an http or https URL of at most 8192 characters"],
         "size": [
             "this parameter is unknown, choose among: url, width, scale, crop, format, quality, "
-            "title, sizes, names, box, boxes, url_callback, url_errback"
+            "title, sizes, names, box, boxes, marks, url_callback, url_errback"
         ],
     }
 
@@ -89,7 +103,7 @@ def test_problems_inside_lists_and_objects_say_where() -> None:
         boxes={"small": {}, "large": {"width": 1}},
     ).problems
     assert problems == {
-        "sizes": ["[1]: Expected int, got str"],
+        "sizes": ["[1]: expected int, got str"],
         "box": [
             "width: this field is required",
             "height: must be a whole number of pixels from 1 to 16383",
@@ -97,6 +111,39 @@ def test_problems_inside_lists_and_objects_say_where() -> None:
         ],
         "boxes": ["small: width: this field is required"],
     }
+
+
+def test_an_object_that_may_be_one_of_several_is_told_by_its_type() -> None:
+    marks = [{"type": "line", "length": 5}, {"type": "dot"}]
+    assert read(url=URL, marks=marks).params == DrawParams(url=URL, marks=[Line(length=5), Dot()])
+    assert read(url=URL, marks=[{"type": "dot", "length": 5}, {"type": "line"}]).problems == {
+        "marks": [
+            "[0]: length: this parameter is unknown, choose among: color",
+            "[1]: length: this field is required",
+        ]
+    }
+    assert read(url=URL, marks=[{"length": 5}, {"type": "circle"}, 7]).problems == {
+        "marks": [
+            "[0]: type: this field is required",
+            '[1]: type: must be one of: "line", "dot"',
+            "[2]: expected object, got int",
+        ]
+    }
+    tags: tuple[Any, ...] = ([], None, 5)
+    for tag in tags:
+        assert read(url=URL, marks=[{"type": tag}]).problems == {
+            "marks": ['[0]: type: must be one of: "line", "dot"']
+        }
+    wrong: Any
+    for wrong in (4 * marks, "dot", {"type": "dot"}):
+        assert read(url=URL, marks=wrong).problems == {"marks": ["must be a list of up to 3 marks"]}
+    assert read_query(marks=['[{"type": "line", "length": 0}]']).problems == {
+        "marks": ["[0]: length: must be a whole number of pixels from 1 to 16383"]
+    }
+
+
+def test_a_list_of_a_million_wrong_items_gives_no_message_of_a_million_lines() -> None:
+    assert len(read(url=URL, sizes=1_000_000 * ["x"]).problems["sizes"]) == 100
 
 
 @pytest.mark.parametrize("value", ["120", 120.5, True, -1, 16_384, 2**70, [120], {}])
@@ -184,7 +231,7 @@ def test_the_texts_of_a_query_become_what_the_parameter_is(
         ("crop", [""], "expected bool, got str"),
         ("title", ["a", "b"], "expected str, got array"),
         ("format", ["tiff"], 'must be one of: "jpeg", "png"'),
-        ("sizes", ["1", "two"], "[1]: Expected int, got str"),
+        ("sizes", ["1", "two"], "[1]: expected int, got str"),
         ("sizes", ["[1"], "expected array, got str"),
         ("box", ["2"], "expected object | null, got str"),
         ("box", ['{"width": 0}'], "width: must be a whole number of pixels from 1 to 16383"),
