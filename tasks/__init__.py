@@ -2,6 +2,7 @@
 
 MODULES = (
     "tasks.hello",
+    "tasks.html.scrape",
     "tasks.image.face",
     "tasks.image.gif",
     "tasks.image.info",

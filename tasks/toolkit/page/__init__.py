@@ -1,0 +1,1 @@
+"""What html.scrape reads pages with."""
