@@ -13,6 +13,8 @@ MODULES = (
     "tasks.image.thumbs",
     "tasks.video.convert",
     "tasks.video.info",
+    "tasks.video.preview",
+    "tasks.video.strip",
     "tasks.video.thumb",
 )
 """Every module that holds a task."""

@@ -45,13 +45,16 @@ class Workbench:
 
 
 class Made:
-    """What a task made of files: its result, the bytes of its output, the picture in them."""
+    """What a task made of files: its result, the bytes of its files, the picture in `output`."""
 
     def __init__(self, workbench: Workbench, result: Any) -> None:
         self.told = workbench.told
         self.fetched = workbench.fetched
         self.result = result
-        self.data: bytes = result.output.path.read_bytes()
+        values = msgspec.structs.asdict(result)
+        files = {name: file for name, file in values.items() if isinstance(file, File)}
+        self.files = {name: file.path.read_bytes() for name, file in files.items()}
+        self.data = self.files["output"]
 
     @property
     def image(self) -> Image:

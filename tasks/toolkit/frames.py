@@ -88,7 +88,7 @@ class Film:
     def _is_near(self, tick: int) -> bool:
         if self._shown is None:
             return False
-        ahead = tick - _tick_of(self._shown)
+        ahead = tick - tick_of(self._shown)
         return 0 <= ahead * self._tick_seconds <= NEAR_SECONDS
 
     def _seek(self, tick: int) -> VideoFrame | None:
@@ -100,7 +100,7 @@ class Film:
                 self._ahead.pop()
                 self._ticks.clear()
             frame = self._find(tick) if packet else None
-            if frame and _tick_of(frame) <= tick:
+            if frame and tick_of(frame) <= tick:
                 return frame
         self._rewind(None)
         return self._find(tick)
@@ -135,11 +135,11 @@ class Film:
     def _find(self, tick: int) -> VideoFrame | None:
         """The last frame that is not after `tick`, or the first of all, from where we are on."""
         target = self._target(tick)
-        while self._shown is None or _tick_of(self._shown) < target:
+        while self._shown is None or tick_of(self._shown) < target:
             frame = self._next_frame(target)
             if frame is None:
                 break
-            if self._shown is not None and _tick_of(frame) > target:
+            if self._shown is not None and tick_of(frame) > target:
                 self._ready.appendleft(frame)
                 break
             self._shown = frame
@@ -160,7 +160,7 @@ class Film:
             if not self._ahead and self._read() is None:
                 return None
             packet = self._ahead.popleft()
-            is_spare = self._may_skip and _tick_of(packet) < target
+            is_spare = self._may_skip and tick_of(packet) < target
             self._decoder.skip_frame = "NONREF" if is_spare else "DEFAULT"
             self._ready.extend(decoded(self._opened, packet))
         return self._ready.popleft()
@@ -174,7 +174,7 @@ class Film:
         if packet is not None:
             self._ahead.append(packet)
         if packet:
-            self._ticks.append(_tick_of(packet))
+            self._ticks.append(tick_of(packet))
         return packet
 
 
@@ -183,7 +183,7 @@ def _is_past(packet: "Packet[VideoStream]", tick: int) -> bool:
     return packet.dts is not None and packet.dts > tick
 
 
-def _tick_of(item: "Packet[VideoStream] | VideoFrame") -> int:
+def tick_of(item: "Packet[VideoStream] | VideoFrame") -> int:
     """When a frame begins; the empty packet that ends a stream comes after all."""
     time = item.dts if item.pts is None else item.pts
     return sys.maxsize if time is None else time

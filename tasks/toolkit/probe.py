@@ -5,7 +5,7 @@ from typing import Literal
 from msgspec import Struct
 
 from dragon.task import Descriptor, MediaLimits
-from tasks.toolkit.colours import HDR_TRANSFERS
+from tasks.toolkit.color_codes import HDR_TRANSFERS
 from tasks.toolkit.geometry import Size
 
 Wanted = Literal["media", "video", "audio"]

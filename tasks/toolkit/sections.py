@@ -80,9 +80,14 @@ def measure(url: str, source: Descriptor, box: Box) -> Size:
     from tasks.toolkit import vips
 
     picture = vips.open_picture(url, source)
+    return section_size(picture.size, box)
+
+
+def section_size(first: Size, box: Box) -> Size:
+    """How large sections are whose first picture has that size."""
     if box.width and box.height:
         return Size(box.width, box.height)
-    return lay_out(picture.size, box).output
+    return lay_out(first, box).output
 
 
 def place(
@@ -103,7 +108,15 @@ def place(
     image = framing.turn_and_cut(image, layout.output, crop=crop)
     pixels = framing.pad(image, size, section.background).write_to_memory()
     for position in places:
-        _write(file, pixels, position * len(pixels))
+        write_section(file, pixels, position)
+
+
+def write_section(file: Descriptor, pixels: bytes, position: int) -> None:
+    """All sections of a file have the same size."""
+    left, offset = memoryview(pixels), position * len(pixels)
+    while left:
+        written = os.pwrite(file, left, offset)
+        left, offset = left[written:], offset + written
 
 
 def read_sections(file: Descriptor, size: Size, count: int) -> "list[Image]":
@@ -140,10 +153,3 @@ def _forget(source: Source) -> None:
     """Make room for the next; what another task made is read where it is kept, and stays."""
     if not source.url.startswith("dragon:"):
         source.path.unlink()
-
-
-def _write(file: Descriptor, data: bytes, offset: int) -> None:
-    left = memoryview(data)
-    while left:
-        written = os.pwrite(file, left, offset)
-        left, offset = left[written:], offset + written

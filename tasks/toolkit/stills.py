@@ -4,7 +4,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Colorspace, Interpolation
 from pyvips import GValue, Image
 
-from tasks.toolkit import colours, tones
+from tasks.toolkit import color_codes, tones
 from tasks.toolkit.geometry import Size
 from tasks.toolkit.streams import orientation_of
 
@@ -17,8 +17,8 @@ def still_of(frame: VideoFrame, size: Size) -> Image:
     """The frame upright, of exactly that size, as 8-bit sRGB, with alpha if it has some."""
     orientation = orientation_of(frame)
     stored = size.turned(90 * (orientation >= 5))
-    transfer = colours.TRANSFERS.get(frame.color_trc)
-    primaries = colours.PRIMARIES.get(frame.color_primaries)
+    transfer = color_codes.TRANSFERS.get(frame.color_trc)
+    primaries = color_codes.PRIMARIES.get(frame.color_primaries)
     if tones.is_srgb(transfer, primaries):
         has_alpha = any(part.is_alpha for part in frame.format.components)
         image = _scaled(frame, stored, "rgba" if has_alpha else "rgb24")

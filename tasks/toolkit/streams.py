@@ -12,7 +12,7 @@ from av.video.stream import VideoStream as AvVideo
 from msgspec import Struct
 
 from dragon.task import MediaLimits, TaskFailed
-from tasks.toolkit import colours
+from tasks.toolkit import color_codes
 from tasks.toolkit.demux import Opened, decoded, not_valid, tells_alpha
 from tasks.toolkit.exif import rotation_of
 from tasks.toolkit.geometry import Size, check_video
@@ -117,10 +117,10 @@ def _video_of(opened: Opened, stream: AvVideo) -> VideoStream:
         bit_depth=max(component.bits for component in frame.format.components),
         alpha=_has_alpha(stream, frame),
         is_interlaced=frame.interlaced_frame,
-        color_range=colours.RANGES.get(frame.color_range),
-        color_space=colours.SPACES.get(frame.colorspace),
-        color_transfer=colours.TRANSFERS.get(frame.color_trc),
-        color_primaries=colours.PRIMARIES.get(frame.color_primaries),
+        color_range=color_codes.RANGES.get(frame.color_range),
+        color_space=color_codes.SPACES.get(frame.colorspace),
+        color_transfer=color_codes.TRANSFERS.get(frame.color_trc),
+        color_primaries=color_codes.PRIMARIES.get(frame.color_primaries),
         frames=stream.frames or None,
         bit_rate=stream.bit_rate or None,
         duration=_seconds(stream),

@@ -6,7 +6,7 @@ is 203 cd/m2 (BT.2408). Colours outside of sRGB are cut off in linear light.
 
 from pyvips import Image
 
-from tasks.toolkit.colours import HDR_TRANSFERS
+from tasks.toolkit.color_codes import HDR_TRANSFERS
 
 WHITE = 203.0
 """cd/m2: how bright a sheet of paper is in HDR; in what follows that is 1."""

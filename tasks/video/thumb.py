@@ -1,8 +1,6 @@
-"""video.thumb: a picture of the moment of a video."""
+"""video.thumb: a picture of a moment of a video."""
 
-from typing import Annotated
-
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from dragon.task import (
     Context,
@@ -17,11 +15,7 @@ from dragon.task import (
 )
 from tasks.toolkit.formats import FORMATS, LOSSLESS, Format, Quality, check_fits
 from tasks.toolkit.geometry import Box, Crop, Size, check_limits, lay_out
-
-Seconds = Annotated[
-    float, Meta(ge=0, le=1e7, extra={"expected": "a number of seconds from 0 to 10000000"})
-]
-"""A time in a video."""
+from tasks.toolkit.times import Seconds
 
 
 class ThumbParams(Params, frozen=True):

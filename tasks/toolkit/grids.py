@@ -1,0 +1,56 @@
+"""Arranges sections of one size in lines, as one picture."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from dragon.task import Descriptor, MediaLimits
+from tasks.toolkit.colors import Color, rgba
+from tasks.toolkit.formats import Format, Quality, check_fits
+from tasks.toolkit.geometry import Size, check_limits
+from tasks.toolkit.sections import read_sections
+
+Wrap = Annotated[int, Meta(ge=1, extra={"expected": "a whole number of sections, at least 1"})]
+
+
+class Look(Struct, frozen=True, kw_only=True):
+    """How a grid is written."""
+
+    background: Color
+    format: Format
+    quality: Quality | None
+
+
+class Grid(Struct, frozen=True, kw_only=True):
+    """So many sections in lines of `across`."""
+
+    section: Size
+    count: int
+    across: int
+
+    @property
+    def whole(self) -> Size:
+        lines = -(-self.count // self.across)
+        return Size(self.section.width * self.across, self.section.height * lines)
+
+
+def grid_of(section: Size, count: int, wrap: Wrap | None) -> Grid:
+    """After `wrap` sections a new line starts; without it there is one line."""
+    return Grid(section=section, count=count, across=min(wrap or count, count))
+
+
+def check_grid(what: str, grid: Grid, format: Format, limits: MediaLimits) -> None:
+    """Raises TaskFailed, whose message `what` begins, if a picture of it would be too large."""
+    check_fits(grid.whole, format)
+    check_limits(what, grid.whole, 1, limits)
+
+
+def arrange(sections: Descriptor, output: Descriptor, grid: Grid, look: Look) -> None:
+    """Runs in a decoder child."""
+    from pyvips import Image
+
+    from tasks.toolkit import framing, saving
+
+    frames = read_sections(sections, grid.section, grid.count)
+    image = Image.arrayjoin(frames, across=grid.across, background=rgba(look.background))
+    saving.save(framing.without_idle_alpha(image), output, look.format, look.quality)
