@@ -16,7 +16,14 @@ from dragon.task import ChildResult, File, MediaLimits, Source
 
 T = TypeVar("T")
 
-_EXTENSIONS = {"image/avif": ".avif", "image/webp": ".webp", "image/jpeg": ".jpg"}
+_EXTENSIONS = {
+    "image/avif": ".avif",
+    "image/webp": ".webp",
+    "image/jpeg": ".jpg",
+    "video/mp4": ".mp4",
+    "video/webm": ".webm",
+    "video/x-matroska": ".mkv",
+}
 _NAME = re.compile(r"\A[A-Za-z0-9_-]{1,64}\Z")
 
 

@@ -13,7 +13,7 @@ from tasks.toolkit.filters import Frames, filter_chain
 from tasks.toolkit.progress import encode
 from tasks.toolkit.targets import Codecs, Target
 
-TRIES = 3
+TRIES = 5
 """How often to encode for `max_bytes`; each time nearer, and a little below."""
 CONTAINER_SHARE = 0.02
 """Of a file's bytes, what its container may take."""

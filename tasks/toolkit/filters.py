@@ -94,17 +94,20 @@ def _scale(video: VideoStream, frames: Frames) -> list[str]:
 
 
 def _tone_map(video: VideoStream, frames: Frames) -> list[str]:
-    """From light as bright as the sun to what a common screen shows, in linear light."""
+    """Into what a common screen shows, in linear light, whose white HDR has at 203 nits.
+
+    Below, light stays as it is; what is brighter is squeezed into the little that is left.
+    """
     if not video.is_hdr or frames.keeps_hdr:
         return []
     matrix = video.color_space or "bt2020nc"
     primaries = video.color_primaries or "bt2020"
     told = f"tin={video.color_transfer}:min={matrix}:pin={primaries}:rin=tv"
     return [
-        f"zscale={told}:t=linear:npl=100",
+        f"zscale={told}:t=linear:npl=203",
         "format=gbrpf32le",
         "zscale=p=bt709",
-        "tonemap=tonemap=hable:desat=0",
+        "tonemap=tonemap=mobius:desat=0",
         "zscale=t=bt709:m=bt709:r=tv",
     ]
 

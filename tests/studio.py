@@ -1,0 +1,82 @@
+"""Runs one task by itself: with real decoders and programs, and sources from a folder."""
+
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from dragon.engine.context import RunContext
+from dragon.engine.isolation.pool import Decoders, DecoderSettings
+from dragon.engine.sources import Sources
+from dragon.task import MediaLimits, Source
+from tests.decoders import MIB
+from tests.programs import programs
+
+R = TypeVar("R")
+
+HOST = "http://folder"
+
+
+class Folder:
+    """Downloads that take the path of a URL as the path of a file."""
+
+    async def fetch(self, url: str, path: Path) -> Source:
+        shutil.copy(url.removeprefix(HOST), path)
+        return Source(url=url, path=path, size=path.stat().st_size)
+
+
+class Studio:
+    """Runs tasks one after the other; `told` is the progress of the last."""
+
+    def __init__(self, directory: Path, decoders: Decoders) -> None:
+        self.told: list[dict[str, Any]] = []
+        self.programs = programs()
+        self._directory = directory
+        self._decoders = decoders
+        self._runs = 0
+
+    async def run(
+        self,
+        task: Callable[[Any, Any], Awaitable[R]],
+        params: dict[str, Any],
+        limits: MediaLimits | None = None,
+    ) -> R:
+        """What the task returns; its files are there until the next test."""
+        self._runs += 1
+        self.told = []
+        store: Any = None
+        context = RunContext(
+            work_directory=self._directory,
+            name=f"run{self._runs}",
+            timeout_seconds=60,
+            limits=limits or MediaLimits(),
+            sources=Sources("acme", store, store, Folder()),
+            children=self._decoders,
+            programs=self.programs,
+            send_progress=self._tell,
+        )
+        type_ = task.__dragon_task__.params  # type: ignore[attr-defined]
+        try:
+            async with context.deadline:
+                return await task(msgspec.convert(params, type_), context)
+        finally:
+            await context.close()
+
+    async def _tell(self, value: Any) -> None:
+        self.told.append(msgspec.json.decode(value))
+
+
+@asynccontextmanager
+async def open_studio(directory: Path) -> AsyncIterator[Studio]:
+    settings = DecoderSettings(
+        count=1, memory_bytes=512 * MIB, cpu_seconds=20, max_jobs=1000, warm=("tasks.toolkit",)
+    )
+    async with Decoders(settings) as decoders:
+        yield Studio(directory, decoders)
+
+
+def url(path: Path) -> str:
+    return f"{HOST}{path}"
