@@ -47,26 +47,27 @@ class Studio:
         """What the task returns; its files are there until the next test."""
         self._runs += 1
         self.told = []
-        store: Any = None
+        nobody: Any = None
         context = RunContext(
             work_directory=self._directory,
             name=f"run{self._runs}",
             timeout_seconds=60,
             limits=limits or MediaLimits(),
-            sources=Sources("acme", store, store, Folder()),
+            sources=Sources("acme", nobody, nobody, Folder()),
             children=self._decoders,
             programs=self.programs,
-            send_progress=self._tell,
+            telling=self,
+            jobs=nobody,
         )
         type_ = task.__dragon_task__.params  # type: ignore[attr-defined]
-        try:
-            async with context.deadline:
-                return await task(msgspec.convert(params, type_), context)
-        finally:
-            await context.close()
+        async with context.deadline:
+            return await task(msgspec.convert(params, type_), context)
 
-    async def _tell(self, value: Any) -> None:
-        self.told.append(msgspec.json.decode(value))
+    def progress(self, value: Any) -> None:
+        self.told.append(msgspec.to_builtins(value))
+
+    async def partial(self, result: Any) -> None:
+        self.told.append(result)
 
 
 @asynccontextmanager

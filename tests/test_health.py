@@ -71,7 +71,7 @@ async def test_without_a_worker_nothing_is_ready_until_one_comes_and_after_it_st
     session: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
     with valkey_server(tmp_path / "v") as redis, server(tmp_path / "d", redis) as part:
-        missing = ["no worker asks for fast tasks", "no worker asks for heavy tasks"]
+        missing = [f"no worker asks for {kind} tasks" for kind in ("fast", "heavy", "flow")]
         assert await problems(session, part.url()) == missing
         async with session.get(part.url() + "/health/live") as response:
             assert response.status == 200
@@ -99,7 +99,7 @@ async def test_a_worker_of_other_classes_is_not_enough(
         server(tmp_path / "d", redis) as part,
         Part(tmp_path / "d", "worker", "--redis", redis, "--classes", "heavy"),
     ):
-        missing = ["no worker asks for fast tasks"]
+        missing = [f"no worker asks for {kind} tasks" for kind in ("fast", "flow")]
         await until(lambda: lacks(session, part.url(), missing))
 
 

@@ -34,6 +34,11 @@ def children_of(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def left_since(before: list[int]) -> list[int]:
+    """This process's own children that live and were not there before."""
+    return [pid for pid in children_of(os.getpid()) if pid not in before and lives(pid)]
+
+
 class Running:
     """A program at work: its process, once it has printed that."""
 
@@ -58,6 +63,7 @@ async def test_cancelled_it_is_killed_and_gone(tmp_path: Path) -> None:
 
 
 async def test_cancelled_while_it_starts_it_leaves_nothing(tmp_path: Path) -> None:
+    before = children_of(os.getpid())
     for turns in range(6):
         running = Running(tmp_path)
         for _ in range(turns):
@@ -65,7 +71,7 @@ async def test_cancelled_while_it_starts_it_leaves_nothing(tmp_path: Path) -> No
         running.task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running.task
-        assert not any(map(lives, children_of(os.getpid())))
+        assert left_since(before) == []
 
 
 async def test_stopped_it_still_ends_with_its_deadline(tmp_path: Path) -> None:
@@ -83,10 +89,11 @@ async def test_a_reader_of_its_lines_that_fails_ends_it(tmp_path: Path) -> None:
     def refuse(line: str) -> None:
         raise ValueError(line)
 
+    before = children_of(os.getpid())
     arguments = ["ffmpeg", "-re", *TEST_PICTURE, "-progress", "pipe:1", "-f", "null", "-"]
     with pytest.raises(ValueError, match="frame="):
         await programs().run(arguments, tmp_path, refuse)
-    assert not any(map(lives, children_of(os.getpid())))
+    assert left_since(before) == []
 
 
 async def test_killed_by_somebody_it_may_be_tried_again(tmp_path: Path) -> None:

@@ -4,14 +4,12 @@ import asyncio
 import mimetypes
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from dragon.engine.jobs import ChildJobs
 from dragon.engine.sources import Sources
-from dragon.engine.telling import Telling
 from dragon.task import ChildResult, File, MediaLimits, Source
 
 T = TypeVar("T")
@@ -46,6 +44,22 @@ class Programs(Protocol):
     ) -> None: ...
 
 
+class Jobs(Protocol):
+    """Runs other tasks."""
+
+    async def run(
+        self, name: str, values: Mapping[str, Any], on_progress: Callable[[Any], None] | None
+    ) -> ChildResult: ...
+
+
+class Telling(Protocol):
+    """Tells whoever waits how a run stands."""
+
+    def progress(self, value: Any) -> None: ...
+
+    async def partial(self, result: Any) -> None: ...
+
+
 class RunContext:
     """One run's directory, sources, outputs and progress. `phases` are seconds spent in each."""
 
@@ -60,7 +74,7 @@ class RunContext:
         children: Children,
         programs: Programs,
         telling: Telling,
-        jobs: ChildJobs,
+        jobs: Jobs,
     ) -> None:
         self.limits = limits
         self.phases: dict[str, float] = {}
