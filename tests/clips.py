@@ -6,6 +6,7 @@ from pathlib import Path
 
 from imageio_ffmpeg import get_ffmpeg_exe
 
+FFMPEG = get_ffmpeg_exe()
 SECONDS = 2
 PICTURE = ("-f", "lavfi", "-i", f"testsrc2=size=160x90:rate=25:duration={SECONDS}")
 SOUND = ("-f", "lavfi", "-i", f"sine=frequency=440:duration={SECONDS}")
@@ -58,5 +59,5 @@ class Clips:
 
 def run_ffmpeg(*arguments: str) -> None:
     """Raises CalledProcessError; ffmpeg writes only what went wrong."""
-    command = (get_ffmpeg_exe(), "-nostdin", "-v", "error", "-y", *arguments)
+    command = (FFMPEG, "-nostdin", "-v", "error", "-y", *arguments)
     subprocess.run(command, check=True)

@@ -240,6 +240,14 @@ async def test_a_confined_child_reads_files_and_is_told_of_no_other(
             await call(decoders, probe.read, URL, broken, LIMITS)
 
 
+def test_a_recording_in_which_a_stream_begins_in_the_middle_is_read(
+    clips: Clips, tmp_path: Path
+) -> None:
+    silent = clips("silent.ts", *PICTURE, "-c:v", "mpeg2video").read_bytes()
+    path = write(tmp_path / "joined.ts", silent + clips("h264.ts").read_bytes())
+    assert video_of(path).codec == "mpeg2video"
+
+
 def test_the_position_in_the_file_does_not_matter(clips: Clips, tmp_path: Path) -> None:
     path = write(tmp_path / "film", clips("h264.mp4").read_bytes())
     with path.open("rb") as file:

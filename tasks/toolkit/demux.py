@@ -5,8 +5,8 @@ Whoever may run in a worker process imports this inside a function: it loads FFm
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Literal
+from contextlib import contextmanager, suppress
+from typing import Any, Literal
 
 import av
 from av.audio.stream import AudioStream
@@ -149,6 +149,15 @@ def _check_header(opened: Opened, limits: MediaLimits) -> None:
 def not_valid(url: str, wanted: Wanted) -> TaskFailed:
     """What is said of a file that cannot be read as what is wanted."""
     return TaskFailed(f"File '{url}' is not a valid {_KINDS[wanted]} file")
+
+
+def packets_of(input: InputContainer, *streams: Stream) -> "Iterator[Packet[Any]]":
+    """From where the file was read to; the last packet of each stream is empty.
+
+    A file may begin a stream in its middle, which PyAV then stumbles over at the end.
+    """
+    with suppress(IndexError):
+        yield from input.demux(*streams)
 
 
 def tells_alpha(stream: VideoStream) -> bool:

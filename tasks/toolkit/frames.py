@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 
 from dragon.task import Descriptor, MediaLimits
 from tasks.toolkit.containers import MPEG_PS, MPEG_TS
-from tasks.toolkit.demux import Opened, decoded, not_valid, open_media
+from tasks.toolkit.demux import Opened, decoded, not_valid, open_media, packets_of
 from tasks.toolkit.geometry import Size
 from tasks.toolkit.streams import aspect_of, display_size, duration_of, orientation_of
 
@@ -119,7 +119,7 @@ class Film:
         except av.FFmpegError:
             self._seek_start()
         self._decoder.flush_buffers()
-        self._packets = self._input.demux(self._stream)
+        self._packets = packets_of(self._input, self._stream)
 
     def _seek_start(self) -> None:
         """Where other streams begin earlier, FFmpeg finds no key frame at the start's time."""

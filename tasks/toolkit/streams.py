@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from dragon.task import MediaLimits, TaskFailed
 from tasks.toolkit import color_codes
-from tasks.toolkit.demux import Opened, decoded, not_valid, tells_alpha
+from tasks.toolkit.demux import Opened, decoded, not_valid, packets_of, tells_alpha
 from tasks.toolkit.exif import rotation_of
 from tasks.toolkit.geometry import Size, check_video
 from tasks.toolkit.probe import AudioStream, Media, Ratio, VideoStream
@@ -143,7 +143,7 @@ def _look_ahead(opened: Opened, stream: AvVideo) -> _Beginning:
     """Raises TaskFailed if no frame can be decoded."""
     first: VideoFrame | None = None
     times: list[int] = []
-    for packet in islice(opened.input.demux(stream), LOOK_AHEAD_PACKETS):
+    for packet in islice(packets_of(opened.input, stream), LOOK_AHEAD_PACKETS):
         time = packet.dts if packet.pts is None else packet.pts
         if time is not None:
             times.append(time)
@@ -186,7 +186,7 @@ def _counted_duration(input: InputContainer) -> float | None:
     """From the start of the file to the end of its last packet; nothing is decoded."""
     input.seek(input.start_time or 0)
     ends: dict[int, int] = {}
-    for packet in input.demux():
+    for packet in packets_of(input, *input.streams):
         if packet.pts is not None:
             end = packet.pts + (packet.duration or 0)
             ends[packet.stream_index] = max(end, ends.get(packet.stream_index, end))

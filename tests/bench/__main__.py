@@ -10,6 +10,7 @@ import uvloop
 from rich.console import Console
 
 from tests.bench.events import measure_events
+from tests.bench.frames import measure_frames
 from tests.bench.hello import measure_hello, measure_many
 from tests.bench.idle import measure_idle
 from tests.bench.plan import Plan
@@ -24,6 +25,7 @@ PARTS: dict[str, Callable[[Plan], Awaitable[list[Part]]]] = {
     "scaling": measure_scaling,
     "thumbs": measure_thumbs,
     "reuse": measure_reuse,
+    "frames": measure_frames,
     "streams": measure_streams,
     "events": measure_events,
     "idle": measure_idle,
