@@ -88,7 +88,7 @@ class TaskFailed(TaskError):
 
 
 class ProgramFailed(TaskFailed):
-    """A program of `Context.run_program` ended badly; `lines` are the last that it complained."""
+    """A program of `Context.run_program` ended badly; `lines` are what it complained."""
 
     def __init__(self, message: str, lines: tuple[str, ...] = ()) -> None:
         super().__init__(message)

@@ -137,7 +137,18 @@ async def test_too_much_processor_time_fails_with_the_setting(run_directory: Pat
 
 
 async def test_too_much_memory_fails_with_the_setting(run_directory: Path) -> None:
-    large = ["ffmpeg", "-f", "lavfi", "-i", "testsrc2=size=8000x8000", "-f", "null", "-"]
+    large = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=size=8000x8000",
+        "-f",
+        "null",
+        "-",
+    ]
     with pytest.raises(TaskFailed, match="program_memory_bytes = 314572800"):
         await programs(memory_bytes=300 * MIB).run(large, run_directory)
 
@@ -152,7 +163,7 @@ async def test_complaints_tell_no_paths_and_no_addresses(run_directory: Path) ->
     broken = source(run_directory / "source1", b"no video")
     with pytest.raises(ProgramFailed) as caught:
         await programs().run(
-            ["ffmpeg", "-f", "mov", "-i", broken, output(run_directory / "made.mp4")], run_directory
+            ["ffmpeg", "-v", "error", "-f", "mov", "-i", broken, "-f", "null", "-"], run_directory
         )
     assert "[in#0] moov atom not found" in caught.value.lines
     assert "source1" in caught.value.message

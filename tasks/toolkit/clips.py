@@ -31,7 +31,7 @@ class Clip(Struct, frozen=True, kw_only=True):
 
     def not_made(self, error: ProgramFailed) -> TaskFailed:
         """Words for a clip that ffmpeg could make nothing of."""
-        words = error.lines[-1] if error.lines else error.message
+        words = error.lines[0] if error.lines else error.message
         return TaskFailed(f"File '{self.source.url}' could not be converted: {words}")
 
 

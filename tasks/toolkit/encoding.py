@@ -13,9 +13,12 @@ from tasks.toolkit.filters import Frames, filter_chain
 from tasks.toolkit.progress import encode
 from tasks.toolkit.targets import Codecs, Target
 
-TRIES = 5
+TRIES = 4
 """How often to encode for `max_bytes`; each time nearer, and a little below."""
+FIRST_PASS = 0.4
+"""The share of the work that the first of two passes is."""
 CONTAINER_SHARE = 0.02
+CONTAINER_BYTES = 1500
 """Of a file's bytes, what its container may take."""
 SOUND_SHARE = 0.25
 """Of a file's bytes, what its sound takes at most where they are few."""
@@ -66,7 +69,7 @@ async def _make_within(ctx: Context, encoding: Encoding, max_bytes: int, output:
             return
     sized = _sized(encoding, max_bytes)
     for number in range(TRIES):
-        await _make_in_passes(ctx, sized, output, is_again=number > 0)
+        await _make_in_passes(ctx, sized, output, number=number)
         size = output.path.stat().st_size
         if size <= max_bytes:
             return
@@ -80,7 +83,8 @@ def _sized(encoding: Encoding, max_bytes: int) -> Encoding:
     seconds, sound = encoding.clip.seconds, encoding.sound
     if not seconds:
         raise TaskFailed("max_bytes cannot be kept: the source does not tell how long it is")
-    kilobits = max_bytes * (1 - CONTAINER_SHARE) * 8 / seconds / 1000
+    left = max_bytes * (1 - CONTAINER_SHARE) - CONTAINER_BYTES
+    kilobits = left * 8 / seconds / 1000
     if sound is not None:
         bitrate = min(sound.bitrate, max(LEAST_SOUND_BITRATE, int(kilobits * SOUND_SHARE)))
         sound = replace(sound, bitrate=bitrate, is_copy=False)
@@ -92,16 +96,14 @@ def _sized(encoding: Encoding, max_bytes: int) -> Encoding:
     return replace(encoding, rate=rate, sound=sound, is_copy=False)
 
 
-async def _make_in_passes(
-    ctx: Context, encoding: Encoding, output: File, *, is_again: bool
-) -> None:
+async def _make_in_passes(ctx: Context, encoding: Encoding, output: File, *, number: int) -> None:
+    """The first time with a pass that takes notes; each time half of what is left is done."""
     seconds = encoding.clip.seconds
-    if encoding.codecs.video == "av1":  # its encoder knows of no passes here
-        await encode(ctx, _arguments(ctx, encoding, output), seconds)
-        return
-    if not is_again:
-        await encode(ctx, _arguments(ctx, encoding, None, step=1), seconds, end=0.4)
-    await encode(ctx, _arguments(ctx, encoding, output, step=2), seconds, begin=0.4)
+    if number == 0:
+        await encode(ctx, _arguments(ctx, encoding, None, step=1), seconds, end=FIRST_PASS)
+    left = (1 - FIRST_PASS) / 2**number
+    made = _arguments(ctx, encoding, output, step=2)
+    await encode(ctx, made, seconds, begin=1 - left, end=1 - left / 2)
 
 
 def _arguments(

@@ -30,9 +30,9 @@ END_SECONDS = 5.0
 """How long a program that was killed may take to be gone."""
 
 MAX_LINE_BYTES = 16 * 1024
-MAX_LINES = 8
+MAX_LINES = 4
 MAX_LINE_LENGTH = 300
-"""Of what a program complained, what is told."""
+"""Of what a program complained, what is told: so many lines from its start and from its end."""
 
 _ADDRESS = re.compile(r" ?@ 0x[0-9a-f]+")
 _FOLDERS = re.compile(r"(?<![\w.:/])/(?:[^\s/:'\"]+/)+")
@@ -68,7 +68,7 @@ class Programs:
         """Run "ffmpeg", which the first argument must be, until it ends well.
 
         It can read the Sources among the arguments, and read and write in `directory` only.
-        `on_line` gets the lines it prints. Raises ProgramFailed with its last complaints,
+        `on_line` gets the lines it prints. Raises ProgramFailed with its complaints,
         TaskFailed where a limit was hit, TaskInterrupted if it was killed or the disk is full.
         Cancelled, it leaves nothing running.
         """
@@ -99,7 +99,7 @@ class Programs:
         return Launch(
             parent_pid=os.getpid(),
             program=(binary, *map(_text, arguments[1:])),
-            environment=BASE_ENVIRONMENT,
+            environment={**BASE_ENVIRONMENT, "SVT_LOG": "1"},
             readable=tuple(str(each.path) for each in arguments if isinstance(each, Source)),
             writable=str(directory),
             memory_bytes=self._settings.memory_bytes,
@@ -108,16 +108,17 @@ class Programs:
         )
 
     async def _read_errors(self, stream: StreamReader) -> list[str]:
-        """The last complaints; the first line is the launcher's."""
+        """The first and last complaints; the very first line is the launcher's."""
+        first: list[str] = []
         last: deque[str] = deque(maxlen=MAX_LINES)
         is_first = True
         async for line in _lines(stream):
             if is_first and line.startswith("{"):
                 self._note(msgspec.json.decode(line, type=dict[str, str]))
             elif line.strip():
-                last.append(line)
+                (first if len(first) < MAX_LINES else last).append(line)
             is_first = False
-        return list(last)
+        return [*first, *last]
 
     def _note(self, confinement: dict[str, str]) -> None:
         if confinement != self.confinement:
