@@ -70,7 +70,8 @@ def _parameters(struct: type[Struct]) -> str:
 
 def _outputs(result: Any) -> Iterator[str]:
     if not (isinstance(result, type) and issubclass(result, Struct)):
-        yield f"The result is a {_json_type(result)}."
+        kind = _json_type(result)
+        yield f"The result is {'an' if kind[0] in 'aeiou' else 'a'} {kind}."
         return
     yield "The result:"
     hints = get_type_hints(result, include_extras=True)

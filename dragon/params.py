@@ -3,15 +3,14 @@
 import functools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from dragon.hints import base_of, is_union
-from dragon.task import Params, TaskType
-
-Problems = dict[str, list[str]]
+from dragon.registry import Registry
+from dragon.task import Params, Problems, TaskType
 
 _MAX_BRACKETS = 500
 """Nothing nests deeper than it has brackets, and a thousand levels exhaust the stack."""
@@ -25,6 +24,11 @@ _BOOLEANS = {"yes": True, "no": False, "true": True, "false": False, "1": True, 
 def read_params(task: TaskType, values: Mapping[str, Any]) -> tuple[Params | None, Problems]:
     """The task's Params of JSON `values`, or every problem by parameter."""
     return _convert(task.params, values, is_strict=True)
+
+
+def check_params(task: TaskType, params: Params, registry: Registry) -> Problems:
+    """The problems that the task itself finds."""
+    return task.check(params, _Catalogue(registry)) if task.check else {}
 
 
 def read_query_params(
@@ -49,6 +53,23 @@ def json_or_text(text: str) -> Any:
         return msgspec.json.decode(text)
     except ValueError:
         return text
+
+
+class _Catalogue:
+    """What a task may ask of others."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def __iter__(self) -> Iterator[TaskType]:
+        return iter(self._registry)
+
+    def get(self, name: str) -> TaskType | None:
+        return self._registry.get(name)
+
+    def problems(self, task: TaskType, values: Mapping[str, Any]) -> Problems:
+        params, problems = read_params(task, values)
+        return problems if params is None else check_params(task, params, self._registry)
 
 
 @functools.cache

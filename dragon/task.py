@@ -1,16 +1,17 @@
 """What the author of a task uses: Params, Result, File, Context, @task."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar, get_type_hints
 
 from msgspec import Meta, Struct
 
-from dragon.errors import ProgramFailed, TaskFailed, TaskInterrupted
+from dragon.errors import ProgramFailed, TaskError, TaskFailed, TaskInterrupted
 from dragon.schemas import Kind
 
 __all__ = [
+    "Catalogue",
     "ChildResult",
     "Context",
     "Descriptor",
@@ -25,11 +26,15 @@ __all__ = [
     "Result",
     "Source",
     "SourceUrl",
+    "TaskError",
     "TaskFailed",
     "TaskInterrupted",
     "TaskType",
     "task",
 ]
+
+Problems = dict[str, list[str]]
+"""By parameter."""
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
@@ -201,12 +206,31 @@ class TaskType(Struct, frozen=True, kw_only=True):
     params: type[Params]
     result: Any
     function: Callable[[Any, Context], Awaitable[Any]]
+    check: "Check | None" = None
 
 
-def task(name: str, *, kind: Kind = "fast", timeout_seconds: float = 60) -> Callable[[F], F]:
+class Catalogue(Protocol):
+    """The tasks that there are, for those whose parameters name others."""
+
+    def __iter__(self) -> Iterator[TaskType]: ...
+
+    def get(self, name: str) -> TaskType | None: ...
+
+    def problems(self, task: TaskType, values: Mapping[str, Any]) -> Problems:
+        """What is wrong with parameters of a task."""
+
+
+Check = Callable[[Any, Catalogue], Problems]
+"""What is wrong with parameters that are right by their types."""
+
+
+def task(
+    name: str, *, kind: Kind = "fast", timeout_seconds: float = 60, check: Check | None = None
+) -> Callable[[F], F]:
     """Mark `async def f(params: SomeParams, ctx: Context) -> SomeResult` as the task `name`.
 
     The function is returned as it was. Its module's docstring, after `name:`, is the summary.
+    `check(params, catalogue)` may find problems that types cannot, before the job is queued.
     """
 
     def mark(function: F) -> F:
@@ -220,6 +244,7 @@ def task(name: str, *, kind: Kind = "fast", timeout_seconds: float = 60) -> Call
             params=hints["params"],
             result=hints["return"],
             function=function,
+            check=check,
         )
         return function
 

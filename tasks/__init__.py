@@ -11,6 +11,7 @@ MODULES = (
     "tasks.image.strip",
     "tasks.image.thumb",
     "tasks.image.thumbs",
+    "tasks.media.pipeline",
     "tasks.video.convert",
     "tasks.video.info",
     "tasks.video.preview",

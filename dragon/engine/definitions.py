@@ -6,9 +6,9 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from dragon.params import Problems, json_or_text, read_params, read_query_params
+from dragon.params import check_params, json_or_text, read_params, read_query_params
 from dragon.registry import Registry
-from dragon.task import Params, TaskType
+from dragon.task import Params, Problems, TaskType
 
 
 class TaskStore(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -53,6 +53,8 @@ def _read(
     params, problems = read(
         task, {name: value for name, value in values.items() if not _is_system(name)}
     )
+    if params is not None:
+        problems |= check_params(task, params, registry)
     store = TaskStore()
     try:
         store = msgspec.convert(values.get("task_store", {}), TaskStore)

@@ -11,7 +11,7 @@ import structlog
 from dragon.engine.persist import persist
 from dragon.engine.watching import Watches
 from dragon.errors import LeaseLost, OverLimits, TaskFailed, TaskInterrupted
-from dragon.params import read_params
+from dragon.params import check_params, read_params
 from dragon.registry import Registry
 from dragon.schemas import Claim, Events, Job, Record, Status, Update, decode_status, encode
 from dragon.settings import Account, Settings
@@ -85,7 +85,9 @@ class ChildJobs:
         if task is None:
             raise TaskFailed(f"the task {name!r} is unknown")
         params, problems = read_params(task, values)
-        if params is None:
+        if params is not None:
+            problems = check_params(task, params, self._registry)
+        if params is None or problems:
             words = "; ".join(f"{place}: {', '.join(found)}" for place, found in problems.items())
             raise TaskFailed(f"{name}: {words}")
         return task, params

@@ -64,18 +64,19 @@ class Outputs:
 
 def split_result(result: object) -> tuple[object, tuple[File, ...]]:
     """A task's result as plain values, and its files; see `join_result` for the way back."""
-    if not isinstance(result, msgspec.Struct):
+    if isinstance(result, msgspec.Struct):
+        result = msgspec.structs.asdict(result)
+    if not isinstance(result, dict):
         return msgspec.to_builtins(result), ()
     values: dict[str, object] = {}
     files: list[File] = []
-    for field in msgspec.structs.fields(result):
-        value = getattr(result, field.name)
+    for name, value in result.items():
         if isinstance(value, File):
             files.append(value)
         elif isinstance(value, Files):
             files += value.files
         else:
-            values[field.name] = msgspec.to_builtins(value)
+            values[name] = msgspec.to_builtins(value)
     return values, tuple(files)
 
 
