@@ -56,6 +56,12 @@ def _inputs(params: type[Params]) -> Iterator[str]:
         for struct in _structs_in(hint):
             yield f"Each value of `{name}` is an object of these:"
             yield _parameters(struct)
+        if structs := _tagged_in_list(hint):
+            yield f"Each of `{name}` is an object with a `type`, which says what else it may have:"
+            for struct in structs:
+                yield f'`"type": "{struct.__struct_config__.tag}"`'
+                yield from _document(struct)
+                yield from [_parameters(struct)] if _own_fields(struct) else []
 
 
 def _parameters(struct: type[Struct]) -> str:
@@ -116,6 +122,8 @@ def _json_type(hint: Any) -> str:
 def _default(field: msgspec.structs.FieldInfo) -> str:
     if field.required:
         return "–"
+    if field.default is msgspec.NODEFAULT:
+        return f"`{json.dumps(field.default_factory())}`"
     return "none" if field.default is None else f"`{json.dumps(field.default)}`"
 
 
@@ -140,6 +148,12 @@ def _structs_in(hint: Any) -> list[type[Struct]]:
 def _structs_in_list(hint: Any) -> list[type[Struct]]:
     items = get_args(hint)[:1] if get_origin(hint) is list else ()
     return [item for item in items if isinstance(item, type) and issubclass(item, Struct)]
+
+
+def _tagged_in_list(hint: Any) -> list[type[Struct]]:
+    """What the items of a list are, where a type tells them apart."""
+    items = get_args(base_of(hint))[:1] if get_origin(base_of(hint)) is list else ()
+    return [one for item in items for one in get_args(item) if is_union(item)]
 
 
 def _is_optional(hint: Any) -> bool:

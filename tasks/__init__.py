@@ -3,6 +3,7 @@
 MODULES = (
     "tasks.hello",
     "tasks.html.scrape",
+    "tasks.image.convert",
     "tasks.image.face",
     "tasks.image.gif",
     "tasks.image.info",

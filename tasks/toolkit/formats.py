@@ -9,28 +9,34 @@ from tasks.toolkit.geometry import Size
 
 Format = Literal["jpeg", "gif", "png", "webp", "avif"]
 
+MOST_QUALITY = 95
+
 Quality = Annotated[
     int,
-    Meta(ge=1, le=95, extra={"expected": "a whole number from 1 to 95"}),
+    Meta(ge=1, le=MOST_QUALITY, extra={"expected": "a whole number from 1 to 95"}),
 ]
 """How good a picture is that is written; of a PNG or GIF, how many colours are left."""
 
 
 class Holds(Struct, frozen=True, kw_only=True):
-    """What one format can hold; `max_side` is in pixels."""
+    """What one format can hold; `max_side` is in pixels.
+
+    `quality` is what it is written in unless another is asked for; None is without loss.
+    """
 
     content_type: str
     max_side: int
     alpha: bool = True
     frames: bool = False
+    quality: int | None = None
 
 
 FORMATS: dict[Format, Holds] = {
-    "jpeg": Holds(content_type="image/jpeg", max_side=65_500, alpha=False),
+    "jpeg": Holds(content_type="image/jpeg", max_side=65_500, alpha=False, quality=85),
     "gif": Holds(content_type="image/gif", max_side=65_535, frames=True),
     "png": Holds(content_type="image/png", max_side=1_000_000),
-    "webp": Holds(content_type="image/webp", max_side=16_383, frames=True),
-    "avif": Holds(content_type="image/avif", max_side=16_384),
+    "webp": Holds(content_type="image/webp", max_side=16_383, frames=True, quality=80),
+    "avif": Holds(content_type="image/avif", max_side=16_384, quality=55),
 }
 LOSSLESS: tuple[Format, ...] = ("png", "gif")
 """Formats in which a lower quality would only mean fewer colours."""

@@ -1,4 +1,4 @@
-"""Turns and cuts every frame of a picture with libvips; only decoder children import it."""
+"""Turns, cuts and pads frames of pictures with libvips; only decoder children import it."""
 
 import pyvips
 from pyvips import Image
@@ -9,12 +9,6 @@ from tasks.toolkit.geometry import Crop, Rectangle, Size, middle
 _CLOCKWISE = {0: "d0", 90: "d270", 180: "d180", 270: "d90"}
 
 
-def frames_of(image: Image) -> list[Image]:
-    """The frames of a picture that has them one below the other."""
-    height = image.get_page_height()
-    return [image.crop(0, top, image.width, height) for top in range(0, image.height, height)]
-
-
 def turn_and_cut(image: Image, size: Size, *, rotation: int = 0, crop: Crop = True) -> Image:
     """Each frame turned counter-clockwise, and cut to `size`.
 
@@ -22,56 +16,78 @@ def turn_and_cut(image: Image, size: Size, *, rotation: int = 0, crop: Crop = Tr
     """
     if not rotation and Size(image.width, image.get_page_height()) == size:
         return image
-    frames = [frame.rot(_CLOCKWISE[rotation]) for frame in frames_of(image)]
-    window = _window(frames[0], size, crop)
-    return joined([cut(frame, window) for frame in frames])
+    frames = [turn(frame, rotation) for frame in frames_of(image)]
+    return joined(cut_all(frames, size, crop), image)
+
+
+def frames_of(image: Image) -> list[Image]:
+    """The frames of a picture that has them one below the other."""
+    height = image.get_page_height()
+    return [image.crop(0, top, image.width, height) for top in range(0, image.height, height)]
+
+
+def joined(frames: list[Image], like: Image | None = None) -> Image:
+    """One picture of these frames, one below the other, timed as another is.
+
+    All in one pass: joining thousands of frames that were joined before takes seconds.
+    """
+    image = Image.arrayjoin(frames, across=1).copy()
+    image.set_type(pyvips.GValue.gint_type, "page-height", frames[0].height)
+    for name in ("delay", "loop"):
+        if like and (kind := like.get_typeof(name)):
+            image.set_type(kind, name, like.get(name))
+    return image
+
+
+def turn(frame: Image, degrees: int) -> Image:
+    """By 0, 90, 180 or 270 degrees, counter-clockwise."""
+    return frame.rot(_CLOCKWISE[degrees])
+
+
+def cut_all(frames: list[Image], size: Size, crop: Crop) -> list[Image]:
+    """The same part of each frame."""
+    whole = Size(frames[0].width, frames[0].height)
+    if whole == size:
+        return frames
+    part = _interesting(frames[0], size) if crop == "smart" else middle(whole, size)
+    return [cut(frame, part) for frame in frames]
 
 
 def cut(frame: Image, part: Rectangle) -> Image:
     return frame.crop(part.x, part.y, part.width, part.height)
 
 
-def pad(image: Image, size: Size, background: Color) -> Image:
-    """One frame as 8-bit RGBA in the middle of a background, which shows through it, too."""
-    image = with_alpha(image)
-    if rgba(background)[3]:
-        image = plain(Size(image.width, image.height), background).composite2(image, "over")
-    padded = image.gravity(
+def pad(frame: Image, size: Size, background: Color) -> Image:
+    """The frame as RGBA in the middle of a background, which shows through it, too."""
+    padded = on_background(with_alpha(frame), background)
+    return with_alpha(padded).gravity(
         "centre", size.width, size.height, extend="background", background=rgba(background)
     )
-    return padded.cast("uchar")
 
 
-def with_alpha(image: Image) -> Image:
-    image = image.colourspace("srgb")
-    return image if image.hasalpha() else image.addalpha()
+def on_background(frame: Image, color: Color) -> Image:
+    """The frame with a colour behind what is clear of it."""
+    *solid, alpha = rgba(color)
+    if not alpha or not frame.hasalpha():
+        return frame
+    frame = frame.colourspace("srgb")
+    if alpha == 255:
+        return frame.flatten(background=solid)
+    behind = (Image.black(frame.width, frame.height, bands=4) + rgba(color)).cast("uchar")
+    return behind.copy(interpretation="srgb").composite2(frame, "over").cast("uchar")
+
+
+def with_alpha(frame: Image) -> Image:
+    frame = frame.colourspace("srgb")
+    return frame if frame.hasalpha() else frame.addalpha()
 
 
 def without_idle_alpha(image: Image) -> Image:
-    """The picture without its alpha if all of it is solid; what it is made of must be at hand."""
-    return image[:-1] if image.hasalpha() and image[-1].min() == 255 else image
+    """The picture without its alpha if all of it is solid; computes it."""
+    return image[:-1] if image.hasalpha() and image[image.bands - 1].min() == 255 else image
 
 
-def plain(size: Size, color: Color) -> Image:
-    """All of one colour, as 8-bit RGBA."""
-    pixels = (Image.black(size.width, size.height, bands=4) + rgba(color)).cast("uchar")
-    return pixels.copy(interpretation="srgb")
-
-
-def joined(frames: list[Image]) -> Image:
-    """One picture of these frames, one below the other, with the metadata of the first.
-
-    All in one pass: joining thousands of frames that were joined before takes seconds.
-    """
-    image = Image.arrayjoin(frames, across=1).copy()
-    image.set_type(pyvips.GValue.gint_type, "page-height", frames[0].height)
-    return image
-
-
-def _window(frame: Image, size: Size, crop: Crop) -> Rectangle:
-    whole = Size(frame.width, frame.height)
-    if crop != "smart" or whole == size:
-        return middle(whole, size)
+def _interesting(frame: Image, size: Size) -> Rectangle:
     # Looking for faces takes libraries that few pictures need.
     from tasks.toolkit.attention import crop_window
 

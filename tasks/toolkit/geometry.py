@@ -1,5 +1,6 @@
 """Computes how large a picture becomes, in whole pixels."""
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -132,6 +133,15 @@ def check_video(what: str, size: Size, frames: int, limits: MediaLimits) -> None
         raise TaskFailed(
             f"{what} has {size} pixels in each of {frames} frames, "
             f"more than the limit of {limits.max_video_pixels} (max_video_pixels)"
+        )
+
+
+def check_sum(what: str, sizes: Iterable[Size], limits: MediaLimits) -> None:
+    """The same of several pictures that are in memory at once."""
+    total = sum(map(_area, sizes))
+    if total > limits.max_pixels:
+        raise TaskFailed(
+            f"{what} have {total} pixels, more than the limit of {limits.max_pixels} (max_pixels)"
         )
 
 

@@ -112,11 +112,19 @@ def decode(picture: Picture, size: Size, format: Format, limits: MediaLimits) ->
             options["option_string"] = _loader_options(frames)
             source = _rewound(picture.descriptor)
             image = Image.thumbnail_source(source, size.width, **options)
+        return in_memory(image)
+    except pyvips.Error:
+        raise _not_readable(picture.url, picture.format) from None
+
+
+def in_memory(image: Image) -> Image:
+    """The picture with all its pixels computed."""
+    try:
         return image.copy_memory()
     except pyvips.Error as error:
         if "out of memory" in str(error.detail).lower():
             raise MemoryError from None
-        raise _not_readable(picture.url, picture.format) from None
+        raise
 
 
 def resize(image: Image, size: Size) -> Image:
