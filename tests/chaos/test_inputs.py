@@ -44,6 +44,17 @@ def thumb(url: str) -> Definition:
     return {"task_name": "image.thumb", "url": url, "width": 20}
 
 
+def others(url: str, good: str) -> list[Definition]:
+    """The other tasks that decode all of a picture, beside or on top of a good one."""
+    mark = {"type": "watermark", "url": url, "scale": 1}
+    return [
+        {"task_name": "image.gif", "images": [good, url], "width": 20},
+        {"task_name": "image.strip", "urls": [url, good, url], "width": 20},
+        {"task_name": "image.convert", "url": url, "operations": [{"type": "grey"}]},
+        {"task_name": "image.convert", "url": good, "operations": [mark]},
+    ]
+
+
 @pytest.mark.chaos(ci=1, long=5)
 async def test_p09_bad_input_is_tried_once(fleet: Fleet, origin: Origin, n: int) -> None:
     origin.bodies |= {
@@ -160,7 +171,8 @@ async def test_p33_bombs_are_refused_and_others_go_on(fleet: Fleet, origin: Orig
     }
     for _ in range(n):
         moving = thumb(origin.url("frames.gif")) | {"format": "gif"}
-        bombs = 4 * [thumb(origin.url("pixels.png")), moving]
+        pixels = origin.url("pixels.png")
+        bombs = [*2 * [thumb(pixels), moving], *others(pixels, origin.url("rocket.jpg"))]
         good = 20 * [thumb(origin.url("rocket.jpg"))]
         began = time.monotonic()
         keys = await fleet.submit([*bombs, *good])
@@ -202,13 +214,20 @@ async def test_p36_mutated_files_hurt_nobody(
     for first in range(0, n, 100):
         numbers = range(first, min(first + 100, n))
         origin.bodies |= {f"{number}": mutated(whole, baits, chance) for number in numbers}
-        await fleet.wait(await fleet.submit([thumb(origin.url(f"{one}")) for one in numbers]))
+        await fleet.wait(await fleet.submit([by_turns(origin, one) for one in numbers]))
     assert [worker.process.pid for worker in fleet.workers] == workers
     [final] = await fleet.wait(await fleet.submit([thumb(origin.url("rocket.jpg"))]))
     assert final["status"] == "success"
     assert not canary.was_touched
     assert CANARY_SONG not in b"".join([*told_by(fleet)])
     await check(fleet, is_exact=True)
+
+
+def by_turns(origin: Origin, number: int) -> Definition:
+    """Each task gets its share of the mutated files."""
+    url = origin.url(f"{number}")
+    tasks = [thumb(url), *others(url, origin.url("rocket.jpg"))]
+    return tasks[number % len(tasks)]
 
 
 def told_by(fleet: Fleet) -> Iterator[bytes]:
