@@ -1,6 +1,7 @@
 """The tasks that Dragon ships; a package of one's own looks just like this one."""
 
 MODULES = (
+    "tasks.audio.beats",
     "tasks.hello",
     "tasks.html.scrape",
     "tasks.image.convert",
