@@ -1,6 +1,10 @@
-"""Writes docs/tasks.md from the tasks' own types: `python docs/generate_tasks.py`."""
+"""Writes docs/tasks.md from the tasks' own types and one example of each.
+
+`python docs/generate_tasks.py`; `python -m tests.examples` runs the examples anew.
+"""
 
 import json
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -13,6 +17,10 @@ from dragon.registry import Registry
 from dragon.task import File, Files, Params, TaskType
 
 PAGE = Path(__file__).parent / "tasks.md"
+EXAMPLES = Path(__file__).parent / "examples" / "tasks.json"
+"""By the name of a task: a `definition`, and the `result` that it had."""
+
+COLUMNS = 96
 
 INTRODUCTION = """\
 % Written by generate_tasks.py from the tasks' types: change those, then run
@@ -25,6 +33,14 @@ two http or https URLs; they are checked and kept, and [not called yet](guarante
 
 Files are named in the result: under the name of each stands its URL. [The API](api.md) tells how
 tasks are created.
+
+Each task has an example that runs as it stands, once `make run` has printed a secret:
+
+```sh
+SECRET='what make run printed'
+```
+
+The samples that the examples use are shown on <http://127.0.0.1:8080>.
 """
 
 JSON_TYPES = {
@@ -39,14 +55,68 @@ JSON_TYPES = {
 
 def tasks_page(registry: Registry) -> str:
     """The whole page, in Markdown."""
-    return "\n".join([INTRODUCTION, *map(_section, registry)])
+    examples = json.loads(EXAMPLES.read_text("utf-8"))
+    sections = [_section(task, examples.get(task.name)) for task in registry]
+    return "\n".join([INTRODUCTION, _overview(registry), "", *sections])
 
 
-def _section(task: TaskType) -> str:
+def _overview(registry: Registry) -> str:
+    """All tasks at a glance."""
+    rows = []
+    for task in registry:
+        values, files = _named(task.result)
+        link = f"[{task.name}](#{task.name.replace('.', '-')})"
+        rows.append((link, _sentence(task.summary), f"`{task.kind}`", values, files))
+    return _table(("Task", "What it does", "Class", "Values", "Files"), rows)
+
+
+def _named(result: Any) -> tuple[str, str]:
+    """The names of a result's values, and of its files."""
+    if not (isinstance(result, type) and issubclass(result, Struct)):
+        return f"a {_json_type(result)}", "–"
+    hints = get_type_hints(result, include_extras=True)
+    files = [name for name, hint in hints.items() if base_of(hint) is File]
+    values = [name for name, hint in hints.items() if base_of(hint) not in (File, Files)]
+    file_words = [f"`{name}`" for name in files] or ["as asked" if Files in hints.values() else "–"]
+    return ", ".join(f"`{name}`" for name in values) or "–", ", ".join(file_words)
+
+
+def _section(task: TaskType, example: dict[str, Any] | None) -> str:
     head = f"Class `{task.kind}`, at most {task.timeout_seconds:g} seconds."
-    summary = task.summary[:1].upper() + task.summary[1:]
-    paragraphs = [f"## {task.name}", summary, head, *_inputs(task.params), *_outputs(task.result)]
+    paragraphs = [f"## {task.name}", _sentence(task.summary), head]
+    paragraphs += [*_inputs(task.params), *_outputs(task.result)]
+    if example:
+        paragraphs += _example(example)
     return "\n\n".join(paragraphs) + "\n"
+
+
+def _sentence(summary: str) -> str:
+    return summary[:1].upper() + summary[1:]
+
+
+def _example(example: dict[str, Any]) -> Iterator[str]:
+    """A line for the shell, and what it answers with."""
+    body = json.dumps({"tasks": example["definition"], "block": True}, ensure_ascii=False)
+    yield (
+        '```sh\ncurl -sS -H "Authorization: Secret $SECRET" http://127.0.0.1:8080/v1/create '
+        f"\\\n  -d '{body}'\n```"
+    )
+    yield f"ends with the result\n\n```json\n{_pretty(example['result'])}\n```"
+
+
+def _pretty(value: Any, indent: str = "") -> str:
+    """JSON in as few lines as are still easy to read."""
+    flat = json.dumps(value, ensure_ascii=False)
+    if len(indent) + len(flat) < COLUMNS or not isinstance(value, dict | list):
+        return flat
+    inner = indent + "  "
+    if isinstance(value, dict):
+        lines = [f"{inner}{json.dumps(name)}: {_pretty(one, inner)}" for name, one in value.items()]
+        return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
+    if all(isinstance(one, int | float) for one in value):
+        lines = textwrap.wrap(flat[1:-1], COLUMNS - len(inner))
+        return "[\n" + "\n".join(inner + line for line in lines) + f"\n{indent}]"
+    return "[\n" + ",\n".join(inner + _pretty(one, inner) for one in value) + f"\n{indent}]"
 
 
 def _inputs(params: type[Params]) -> Iterator[str]:

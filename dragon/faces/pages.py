@@ -1,10 +1,16 @@
-"""The pages and pictures that a browser gets: / and /static/…"""
+"""The page that a browser gets at /, and the samples at /static/…"""
 
 from importlib import resources
 
 from aiohttp import hdrs, web
 
-_TYPES = {"index.html": "text/html", "sample.jpg": "image/jpeg"}
+_TYPES = {
+    "index.html": "text/html",
+    "portrait.jpg": "image/jpeg",
+    "sample.jpg": "image/jpeg",
+    "sample.mp3": "audio/mpeg",
+    "sample.mp4": "video/mp4",
+}
 
 
 class Pages:
