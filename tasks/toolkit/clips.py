@@ -3,13 +3,9 @@
 from msgspec import Struct
 
 from dragon.task import Context, ProgramFailed, Source, TaskFailed
-from tasks.toolkit import probe
+from tasks.toolkit import probe, spans
 from tasks.toolkit.ffmpeg import Arguments, beginning, source_input
 from tasks.toolkit.probe import Media, VideoStream
-
-MISSING_SHARE = 0.05
-MISSING_SECONDS = 1.0
-"""How much shorter what is made may be than what the source promised: the larger of both."""
 
 
 class Clip(Struct, frozen=True, kw_only=True):
@@ -43,21 +39,14 @@ async def fetch_clip(
     media = await ctx.isolated(probe.read, url, source, ctx.limits, "video")
     if media.video is None:
         raise TaskFailed(f"File '{url}' is not a valid video file")
-    begin, duration = start or 0.0, media.duration
-    if end is not None and end <= begin:
-        raise TaskFailed(f"end = {end:g} must lie after start = {begin:g}")
-    if duration is not None and begin >= duration:
-        raise TaskFailed(f"start = {begin:g} lies beyond the end, at {duration:g} seconds")
-    if end is not None and duration is not None and end >= duration:
-        end = None
-    until = duration if end is None else end
+    span = spans.cut(media.duration, start, end)
     return Clip(
         source=source,
         media=media,
         video=media.video,
-        start=start or None,
-        end=end,
-        seconds=None if until is None else until - begin,
+        start=span.start,
+        end=span.end,
+        seconds=span.seconds,
     )
 
 
@@ -69,10 +58,4 @@ def clip_input(ctx: Context, clip: Clip) -> Arguments:
 
 def check_whole(clip: Clip, made_seconds: float | None) -> None:
     """Raises TaskFailed if much less was made than the source promised: it is cut off."""
-    if clip.seconds is None or made_seconds is None:
-        return
-    if clip.seconds - made_seconds > max(MISSING_SECONDS, clip.seconds * MISSING_SHARE):
-        raise TaskFailed(
-            f"File '{clip.source.url}' is not a valid video file: "
-            f"only {made_seconds:.1f} of {clip.seconds:.1f} seconds can be read"
-        )
+    spans.check_whole(clip.source.url, "video", clip.seconds, made_seconds)

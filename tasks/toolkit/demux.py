@@ -4,11 +4,12 @@ Whoever may run in a worker process imports this inside a function: it loads FFm
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 import av
+from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
@@ -166,10 +167,27 @@ def tells_alpha(stream: VideoStream) -> bool:
     return tags.get("alpha_mode") == "1"
 
 
+def cover_of(input: InputContainer, codecs: Sequence[str]) -> int | None:
+    """The index of the stream that is the cover of an album, in one of those codecs."""
+    for stream in input.streams:
+        is_cover = stream.disposition & Disposition.attached_pic and stream.codec_context
+        if is_cover and stream.codec_context.codec.canonical_name in codecs:
+            return stream.index
+    return None
+
+
 def decoded(opened: Opened, packet: "Packet[VideoStream]") -> list[VideoFrame]:
     """The frames that a packet completes; none if it is broken, as players pass over it too."""
     assert opened.decoder is not None  # noqa: S101 - there are packets of a video
     try:
         return opened.decoder.decode(packet)
+    except av.error.InvalidDataError:
+        return []
+
+
+def decoded_audio(packet: "Packet[AudioStream]") -> list[AudioFrame]:
+    """The frames of sound in a packet; none if it is broken."""
+    try:
+        return packet.decode()
     except av.error.InvalidDataError:
         return []
