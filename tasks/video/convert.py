@@ -28,11 +28,11 @@ from tasks.toolkit.targets import (
     choose_target,
     pixel_format,
 )
+from tasks.toolkit.times import Seconds
 
 Kilobits = Annotated[
     int, Meta(ge=8, le=100_000, extra={"expected": "kbit/s, a whole number from 8 to 100000"})
 ]
-Seconds = Annotated[float, Meta(ge=0, le=1_000_000, extra={"expected": "seconds, 0 or more"})]
 
 
 class ConvertParams(Params, frozen=True):
