@@ -75,8 +75,9 @@ def render(
         check_limits(f"The resized picture {name}", layout.scaled, frames, limits)
     base_size = cover(picture.size, [layout.scaled for layout in layouts])
     base = vips.decode(picture, base_size, params.format, limits)
+    look = framing.looking_at(base)
     for box, layout, output in zip(params.sizes.values(), layouts, outputs, strict=True):
         image = base if layout.scaled == base_size else vips.resize(base, layout.scaled)
-        image = framing.turn_and_cut(image, layout.output, crop=box.crop)
+        image = framing.turn_and_cut(image, layout.output, crop=box.crop, look=look)
         saving.save(image, output, params.format, params.quality)
     return picture.size

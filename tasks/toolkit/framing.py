@@ -1,23 +1,48 @@
 """Turns, cuts and pads frames of pictures with libvips; only decoder children import it."""
 
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import pyvips
 from pyvips import Image
 
 from tasks.toolkit.colors import Color, rgba
 from tasks.toolkit.geometry import Crop, Rectangle, Size, middle
 
+if TYPE_CHECKING:
+    from tasks.toolkit.attention import Attention
+
 _CLOCKWISE = {0: "d0", 90: "d270", 180: "d180", 270: "d90"}
 
+Look = Callable[[Size, Size], Rectangle]
+"""Tells which part of the second size is the most interesting of a picture in the first size."""
 
-def turn_and_cut(image: Image, size: Size, *, rotation: int = 0, crop: Crop = True) -> Image:
+
+def looking_at(image: Image) -> Look:
+    """Looks at the first frame of a picture once, and not before it is asked."""
+
+    @functools.cache
+    def attention() -> "Attention":
+        # Finding faces takes libraries that few pictures need.
+        from tasks.toolkit.attention import attend
+
+        return attend(image)
+
+    return lambda whole, part: attention().window(whole, part)
+
+
+def turn_and_cut(
+    image: Image, size: Size, *, rotation: int = 0, crop: Crop = True, look: Look | None = None
+) -> Image:
     """Each frame turned counter-clockwise, and cut to `size`.
 
-    From its middle, or if `crop` is "smart" where the first frame is most interesting.
+    From its middle, or if `crop` is "smart" where `look`, or else the first frame, says.
     """
     if not rotation and Size(image.width, image.get_page_height()) == size:
         return image
     frames = [turn(frame, rotation) for frame in frames_of(image)]
-    return joined(cut_all(frames, size, crop), image)
+    return joined(cut_all(frames, size, crop, look), image)
 
 
 def frames_of(image: Image) -> list[Image]:
@@ -44,12 +69,13 @@ def turn(frame: Image, degrees: int) -> Image:
     return frame.rot(_CLOCKWISE[degrees])
 
 
-def cut_all(frames: list[Image], size: Size, crop: Crop) -> list[Image]:
+def cut_all(frames: list[Image], size: Size, crop: Crop, look: Look | None = None) -> list[Image]:
     """The same part of each frame."""
     whole = Size(frames[0].width, frames[0].height)
     if whole == size:
         return frames
-    part = _interesting(frames[0], size) if crop == "smart" else middle(whole, size)
+    choose = (look or looking_at(frames[0])) if crop == "smart" else middle
+    part = choose(whole, size)
     return [cut(frame, part) for frame in frames]
 
 
@@ -85,10 +111,3 @@ def with_alpha(frame: Image) -> Image:
 def without_idle_alpha(image: Image) -> Image:
     """The picture without its alpha if all of it is solid; computes it."""
     return image[:-1] if image.hasalpha() and image[image.bands - 1].min() == 255 else image
-
-
-def _interesting(frame: Image, size: Size) -> Rectangle:
-    # Looking for faces takes libraries that few pictures need.
-    from tasks.toolkit.attention import crop_window
-
-    return crop_window(frame, size)
