@@ -86,6 +86,10 @@ def test_one_look_serves_windows_in_every_size_of_the_picture() -> None:
     assert (large.width, large.height) == (1024, 320)
 
 
+def test_the_face_is_kept_in_an_icon() -> None:
+    assert crop_window(astronaut().thumbnail_image(48), Size(48, 20)).y < 8
+
+
 def test_grey_transparent_and_moving_pictures_are_looked_at() -> None:
     grey = scene((500, 150)).colourspace("b-w")
     assert crop_window(grey, Size(300, 300)).x > 150

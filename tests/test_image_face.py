@@ -80,9 +80,9 @@ def test_a_leaning_head_is_found(degrees: int, tmp_path: Path) -> None:
     assert found.width / leaning.width == pytest.approx(FACE.width / leaning.width, rel=0.4)
 
 
-@pytest.mark.parametrize("scale", [0.2, 0.5, 2.0, 5.0])
+@pytest.mark.parametrize("scale", [0.1, 0.2, 0.5, 2.0, 5.0])
 def test_faces_are_found_small_and_large(scale: float, tmp_path: Path) -> None:
-    path = write(tmp_path / "scaled.jpg", astronaut().resize(scale).jpegsave_buffer())
+    path = write(tmp_path / "scaled.jpg", astronaut().resize(scale).jpegsave_buffer(Q=95))
     [found] = faces_of(path).faces
     assert_there(found, *(scale * side for side in msgspec.structs.astuple(FACE)))
 

