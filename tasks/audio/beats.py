@@ -23,7 +23,7 @@ class BeatsParams(Params, frozen=True):
 
 
 class Beats(Result, frozen=True):
-    """Seconds from the start of the file; `duration` is that of its sound.
+    """Seconds from the start of the file; `duration` is that of its sound, in whole seconds.
 
     Where nothing keeps a beat, such as in speech or silence, there are no beats; where no beat is
     stressed more than others there are no downbeats.
@@ -31,7 +31,7 @@ class Beats(Result, frozen=True):
 
     beats: list[float]
     downbeats: list[float]
-    duration: float
+    duration: int
 
 
 @task("audio.beats", kind="heavy", timeout_seconds=300)
@@ -49,7 +49,7 @@ def find(url: str, source: Descriptor, output: Descriptor, limits: MediaLimits) 
 
     with demux.open_media(url, source, limits, "audio") as opened:
         found = rhythm.rhythm_of(sound.mono(opened, rhythm.SAMPLE_RATE, limits))
-    result = Beats(beats=found.beats, downbeats=found.downbeats, duration=round(found.seconds, 2))
+    result = Beats(beats=found.beats, downbeats=found.downbeats, duration=round(found.seconds))
     with open(output, "wb", closefd=False) as file:
         file.write(msgspec.json.encode(result))
 
