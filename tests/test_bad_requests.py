@@ -126,7 +126,7 @@ async def test_an_unknown_task_refuses_the_whole_request(
         assert answer.status == 400
         [(_, _, description)] = problems(answer)
         assert description.startswith(f"tasks[1]: unknown task_name {name[:100]!r}, choose one of")
-        assert "choose one of: hello, " in description
+        assert "choose one of: audio.beats, " in description
         assert len(answer.body) < 2_000
     assert await broker.count_jobs() == before
 
