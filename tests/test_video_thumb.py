@@ -155,6 +155,16 @@ def test_hdr_that_is_brighter_keeps_its_lights_apart(clips: Clips) -> None:
     assert row[-1] == 255
 
 
+def test_an_interlaced_frame_shows_one_moment(clips: Clips) -> None:
+    """A bar that runs: of two moments in one picture, lines would be far from their neighbours."""
+    runs = "color=black:s=160x90:r=50:d=1,drawbox=x=0:w=40:h=90:color=white:t=fill,scroll=h=0.05"
+    fields = f"{runs},tinterlace=interleave_top,fieldorder=tff"
+    encoder = ("-c:v", "mpeg2video", "-q:v", "2", "-flags", "+ildct+ilme")
+    image = png(clips("fields.mpg", "-f", "lavfi", "-i", fields, *encoder), time=0.4)
+    above, below = image.crop(0, 20, 160, 40), image.crop(0, 21, 160, 40)
+    assert (above - below).abs().max() < 30
+
+
 def test_what_is_no_video_is_refused_in_plain_words(clips: Clips, tmp_path: Path) -> None:
     for path, words in {
         write(tmp_path / "empty.mp4", b""): "is not a valid video file",

@@ -1,5 +1,8 @@
 """Makes upright sRGB pictures of the frames of a video; in decoder children."""
 
+from typing import cast
+
+from av.filter import Graph
 from av.video.frame import VideoFrame
 from av.video.reformatter import Colorspace, Interpolation
 from pyvips import GValue, Image
@@ -17,6 +20,7 @@ def still_of(frame: VideoFrame, size: Size) -> Image:
     """The frame upright, of exactly that size, as 8-bit sRGB, with alpha if it has some."""
     orientation = orientation_of(frame)
     stored = size.turned(90 * (orientation >= 5))
+    frame = _whole(frame) if frame.interlaced_frame and not frame.format.is_rgb else frame
     transfer = color_codes.TRANSFERS.get(frame.color_trc)
     primaries = color_codes.PRIMARIES.get(frame.color_primaries)
     if tones.is_srgb(transfer, primaries):
@@ -25,6 +29,24 @@ def still_of(frame: VideoFrame, size: Size) -> Image:
     else:
         image = tones.to_srgb(_scaled(frame, stored, "rgb48le"), transfer, primaries)
     return _upright(image.copy_memory(), orientation)
+
+
+def _whole(frame: VideoFrame) -> VideoFrame:
+    """One moment of the two in an interlaced frame, whose missing lines are drawn along edges.
+
+    Other filters look at the frames before and after, and leave one that stands alone combed.
+    """
+    graph = Graph()
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
+    )
+    filter, sink = graph.add("estdif", "mode=frame"), graph.add("buffersink")
+    source.link_to(filter)
+    filter.link_to(sink)
+    graph.configure()
+    graph.push(frame)
+    graph.push(None)
+    return cast(VideoFrame, graph.pull())
 
 
 def _scaled(frame: VideoFrame, size: Size, format: str) -> Image:
