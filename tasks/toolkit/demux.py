@@ -181,7 +181,9 @@ def decoded(opened: Opened, packet: "Packet[VideoStream]") -> list[VideoFrame]:
     assert opened.decoder is not None  # noqa: S101 - there are packets of a video
     try:
         return opened.decoder.decode(packet)
-    except av.error.InvalidDataError:
+    except av.error.MemoryError:
+        raise
+    except av.FFmpegError:
         return []
 
 

@@ -67,7 +67,7 @@ def media_of(opened: Opened, limits: MediaLimits) -> Media:
 
 def duration_of(opened: Opened) -> float | None:
     """Seconds; None if no packet tells its time."""
-    told = (opened.input.duration or 0) / _MICROSECONDS
+    told = max(0, opened.input.duration or 0) / _MICROSECONDS
     if told and opened.container.tells_duration:
         return told
     counted = _counted_duration(opened.input)
@@ -191,7 +191,8 @@ def _counted_duration(input: InputContainer) -> float | None:
             end = packet.pts + (packet.duration or 0)
             ends[packet.stream_index] = max(end, ends.get(packet.stream_index, end))
     seconds = [end * (input.streams[index].time_base or 0) for index, end in ends.items()]
-    return float(max(seconds)) - (input.start_time or 0) / _MICROSECONDS if seconds else None
+    start = (input.start_time or 0) / _MICROSECONDS
+    return max(0.0, float(max(seconds)) - start) if seconds else None
 
 
 def _check_duration(url: str, media: Media, limits: MediaLimits) -> None:
