@@ -135,8 +135,8 @@ async def test_a_get_names_its_task(api: Api, broker: Broker) -> None:
     before = await broker.count_jobs()
     for query, words in (
         ("url=x", "task_name is missing"),
-        ("task_name=nothing", "unknown task_name 'nothing', choose one of: hello,"),
-        ("task_name=", "unknown task_name '', choose one of: hello,"),
+        ("task_name=nothing", "unknown task_name 'nothing', choose one of: audio.beats,"),
+        ("task_name=", "unknown task_name '', choose one of: audio.beats,"),
     ):
         answer = await api.ask("GET", f"/v1/create_file/cat.jpg?{query}", headers=api.headers)
         assert answer.status == 400

@@ -89,7 +89,7 @@ def test_values_are_json_where_they_are_json_and_text_otherwise(demo: Dragon) ->
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["create", "nope"], "unknown task_name 'nope', choose one of: hello,"),
+        (["create", "nope"], "unknown task_name 'nope', choose one of: audio.beats,"),
         (["create", "hello", "name=J", "--secret", "no"], "the credentials are missing or wrong"),
         (["status", UNKNOWN], f"task '{UNKNOWN}' is unknown or has expired"),
         (["status", "no-key"], "task 'no-key' is unknown or has expired"),
