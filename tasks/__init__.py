@@ -15,9 +15,11 @@ MODULES = (
     "tasks.image.thumb",
     "tasks.image.thumbs",
     "tasks.media.pipeline",
+    "tasks.video.concat",
     "tasks.video.convert",
     "tasks.video.info",
     "tasks.video.preview",
+    "tasks.video.reverse",
     "tasks.video.strip",
     "tasks.video.thumb",
 )

@@ -16,6 +16,7 @@ from dragon.task import MediaLimits
 from tasks.video.convert import Converted, convert
 from tests.clips import BOTH, PICTURE, Clips
 from tests.studio import Studio, open_studio, url
+from tests.watching_videos import beeps, flashes, picture
 
 X264 = ("-c:v", "libx264", "-preset", "ultrafast")
 
@@ -46,14 +47,6 @@ def streams(path: Path) -> dict[str, Any]:
         frames = list(file.decode(video))
     keys = [number for number, frame in enumerate(frames) if frame.key_frame]
     return {**told, "times": [float(frame.time or 0) for frame in frames], "keys": keys}
-
-
-def picture(path: Path, time: float = 0.0) -> Image:
-    """A frame as a player shows it."""
-    command = [get_ffmpeg_exe(), "-v", "error", "-ss", str(time), "-i", str(path)]
-    command += ["-frames:v", "1", "-f", "image2pipe", "-c:v", "png", "-"]
-    png = subprocess.run(command, check=True, capture_output=True).stdout
-    return Image.new_from_buffer(png, "")
 
 
 def similarity(one: Path, other: Path, size: str = "160x90") -> float:
@@ -185,30 +178,6 @@ async def test_start_and_end_cut_to_the_frame_and_keep_sound_in_time(
     assert result.duration == pytest.approx(1.7, abs=0.06)
     assert seen == pytest.approx([0.5, 1.5], abs=0.025)
     assert heard == pytest.approx([0.5, 1.5], abs=0.04)
-
-
-def flashes(path: Path) -> list[float]:
-    with av.open(str(path)) as file:
-        return [
-            float(frame.time or 0)
-            for frame in file.decode(video=0)
-            if frame.to_ndarray(format="gray").mean() > 128
-        ]
-
-
-def beeps(path: Path) -> list[float]:
-    """Where sound begins after silence."""
-    found: list[float] = []
-    last = -1.0
-    with av.open(str(path)) as file:
-        for frame in file.decode(audio=0):
-            samples = frame.to_ndarray()[0]
-            for index in (abs(samples) > 0.2).nonzero()[0]:
-                time = float(frame.time or 0) + index / frame.sample_rate
-                if time - last > 0.3:
-                    found.append(round(time, 3))
-                last = time
-    return found
 
 
 async def test_a_start_beyond_the_end_is_refused(studio: Studio, clips: Clips) -> None:

@@ -1,6 +1,7 @@
 """A piece of a video that is to be made into something: fetched, read and cut in time."""
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from dragon.task import Context, ProgramFailed, Source, TaskFailed
 from tasks.toolkit import probe, spans
@@ -25,6 +26,13 @@ class Clip(Struct, frozen=True, kw_only=True):
     def is_whole(self) -> bool:
         return self.start is None and self.end is None
 
+    @property
+    def bit_rate(self) -> int | None:
+        """Of the video in bits a second; where only the whole file tells one, that."""
+        if self.video.bit_rate is not None or not self.media.duration:
+            return self.video.bit_rate
+        return int(self.media.size * 8 / self.media.duration)
+
     def not_made(self, error: ProgramFailed) -> TaskFailed:
         """Words for a clip that ffmpeg could make nothing of."""
         words = error.lines[0] if error.lines else error.message
@@ -39,15 +47,28 @@ async def fetch_clip(
     media = await ctx.isolated(probe.read, url, source, ctx.limits, "video")
     if media.video is None:
         raise TaskFailed(f"File '{url}' is not a valid video file")
-    span = spans.cut(media.duration, start, end)
-    return Clip(
+    whole = Clip(
         source=source,
         media=media,
         video=media.video,
-        start=span.start,
-        end=span.end,
-        seconds=span.seconds,
+        start=None,
+        end=None,
+        seconds=media.duration,
     )
+    return cut(whole, start, end)
+
+
+def cut(whole: Clip, start: float | None, end: float | None) -> Clip:
+    """A part of a clip that is whole. Raises TaskFailed if nothing lies there."""
+    span = spans.cut(whole.media.duration, start, end)
+    return replace(whole, start=span.start, end=span.end, seconds=span.seconds)
+
+
+def frame_count(clip: Clip, rate: float | None) -> int:
+    """About how many frames will be made of it, by its own rate or another."""
+    if rate is None:
+        rate = float(clip.video.frame_rate) if clip.video.frame_rate else 0.0
+    return max(1, round((clip.seconds or 0.0) * rate))
 
 
 def clip_input(ctx: Context, clip: Clip) -> Arguments:

@@ -23,7 +23,7 @@ def copies_video(clip: Clip, frames: Frames, codecs: Codecs, target: Target, rat
         and (video.orientation == 1 or target.format == "mp4")
         and not video.is_interlaced
         and video.pixel_format in (*_EIGHT_BITS, frames.pixel_format)
-        and _takes_at_most(_bitrate(clip), rate.bitrate)
+        and _takes_at_most(clip.bit_rate, rate.bitrate)
     )
 
 
@@ -36,13 +36,6 @@ def copies_audio(clip: Clip, audio: AudioStream, codecs: Codecs, bitrate: int, r
         and audio.sample_rate in (rate, 48_000 if codecs.audio == "opus" else rate)
         and _takes_at_most(audio.bit_rate, bitrate)
     )
-
-
-def _bitrate(clip: Clip) -> int | None:
-    """Of the video in bits a second; where only the whole file tells one, that."""
-    if clip.video.bit_rate is not None or not clip.seconds:
-        return clip.video.bit_rate
-    return int(clip.media.size * 8 / clip.seconds)
 
 
 def _takes_at_most(bit_rate: int | None, kilobits: int) -> bool:

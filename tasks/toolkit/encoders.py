@@ -1,12 +1,14 @@
 """Builds ffmpeg's arguments for codecs and containers that videos are made with."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 VideoCodec = Literal["h264", "hevc", "vp9", "av1"]
 AudioCodec = Literal["mp2", "mp3", "aac", "wmav1", "wmav2", "opus", "vorbis"]
-Container = Literal["mp4", "webm", "mkv"]
+Kilobits = Annotated[
+    int, Meta(ge=8, le=100_000, extra={"expected": "kbit/s, a whole number from 8 to 100000"})
+]
 
 _HIGHEST_CRF = {"h264": 51, "hevc": 51, "vp9": 63, "av1": 63}
 _VIDEO_OPTIONS: dict[VideoCodec, tuple[str, ...]] = {

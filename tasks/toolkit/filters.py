@@ -13,12 +13,16 @@ class Frames(Struct, frozen=True, kw_only=True):
     """What frames shall become; `pixel_format` has FFmpeg's name.
 
     `layout` is of the video as seen upright, `frame_rate` None keeps the times as they are.
+    `pad` adds black edges up to that size. With `is_bt709` colours are turned into BT.709, so
+    that videos can follow each other.
     """
 
     layout: Layout
     pixel_format: str
     keeps_hdr: bool = False
     frame_rate: float | None = None
+    pad: Size | None = None
+    is_bt709: bool = False
 
     @property
     def has_alpha(self) -> bool:
@@ -40,6 +44,7 @@ def filter_chain(video: VideoStream, frames: Frames) -> str:
             *_scale(video, frames),
             *_tone_map(video, frames),
             *_cut(frames.layout),
+            *_pad(frames),
             "setsar=1",
             f"format={frames.pixel_format}",
         ]
@@ -90,6 +95,9 @@ def _scale(video: VideoStream, frames: Frames) -> list[str]:
     size = frames.layout.scaled
     options = f"scale={size.width}:{size.height}:out_range={'pc' if frames.is_rgb else 'tv'}"
     makes_yuv = (is_rgb(video) or video.alpha) and not frames.is_rgb
+    if frames.is_bt709:
+        told = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709"
+        return [options + ":out_color_matrix=bt709", told] if not video.is_hdr else [options]
     return [options + ":out_color_matrix=bt709" if makes_yuv else options]
 
 
@@ -116,3 +124,9 @@ def _cut(layout: Layout) -> list[str]:
     if layout.scaled == layout.output:
         return []
     return [f"crop={layout.output.width}:{layout.output.height}"]
+
+
+def _pad(frames: Frames) -> list[str]:
+    if frames.pad is None or frames.pad == frames.layout.output:
+        return []
+    return [f"pad={frames.pad.width}:{frames.pad.height}:-1:-1:color=black"]

@@ -14,9 +14,9 @@ from tasks.toolkit.animations import (
     make_gif,
     make_webp,
 )
-from tasks.toolkit.clips import Clip, check_whole, fetch_clip
+from tasks.toolkit.clips import Clip, check_whole, fetch_clip, frame_count
 from tasks.toolkit.copying import copies_audio, copies_video
-from tasks.toolkit.encoders import AudioCodec, Rate, VideoCodec
+from tasks.toolkit.encoders import AudioCodec, Kilobits, Rate, VideoCodec
 from tasks.toolkit.encoding import Encoding, Sound, make_video
 from tasks.toolkit.filters import Frames, even
 from tasks.toolkit.geometry import Box, check_limits, check_video, lay_out
@@ -29,10 +29,6 @@ from tasks.toolkit.targets import (
     pixel_format,
 )
 from tasks.toolkit.times import Seconds
-
-Kilobits = Annotated[
-    int, Meta(ge=8, le=100_000, extra={"expected": "kbit/s, a whole number from 8 to 100000"})
-]
 
 
 class ConvertParams(Params, frozen=True):
@@ -127,7 +123,7 @@ def _encoding(params: ConvertParams, ctx: Context, clip: Clip, target: Target) -
         frame_rate=params.frame_rate,
     )
     rate = Rate(bitrate=params.video_bitrate, crf=params.crf, gop=params.gop)
-    count = _frame_count(clip, params.frame_rate)
+    count = frame_count(clip, params.frame_rate)
     check_video("The converted video", frames.layout.scaled, count, ctx.limits)
     return Encoding(
         clip=clip,
@@ -163,7 +159,7 @@ async def _animate(
         pixel_format="rgb24" if is_gif and not alpha else "bgra",
         frame_rate=rate,
     )
-    count = _frame_count(clip, rate)
+    count = frame_count(clip, rate)
     check_limits("The animation", frames.layout.scaled, count, ctx.limits)
     animation = Animation(clip=clip, frames=frames, quality=round(100 - params.crf * 100 / 51))
     make = make_gif if is_gif else make_webp
@@ -189,10 +185,3 @@ async def _animate(
 
 def _box(params: ConvertParams) -> Box:
     return Box(width=params.width, height=params.height, crop=params.crop)
-
-
-def _frame_count(clip: Clip, rate: float | None) -> int:
-    """About how many frames will be made, as far as that is known before they are."""
-    if rate is None:
-        rate = float(clip.video.frame_rate) if clip.video.frame_rate else 0.0
-    return max(1, round((clip.seconds or 0.0) * rate))
