@@ -18,7 +18,7 @@ from tests.music import Music
 from tests.pictures import LIMITS
 
 URL = "http://files.com/music.mp3"
-SECONDS = 16
+SECONDS = 12
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def assert_same(found: list[float], expected: list[float]) -> None:
     assert found == [pytest.approx(time, abs=0.05) for time in expected]
 
 
-@pytest.mark.parametrize("bpm", [60, 80, 97.5, 120, 144, 175, 200])
+@pytest.mark.parametrize("bpm", [60, 97.5, 120, 144, 200])
 def test_the_beats_of_a_click_track_are_its_clicks(bpm: float, tmp_path: Path) -> None:
     times = music.beats(bpm, SECONDS)
     found = heard(music.clicks(times, SECONDS), tmp_path)
@@ -53,7 +53,7 @@ def test_the_beats_of_a_click_track_are_its_clicks(bpm: float, tmp_path: Path) -
     assert found.duration == SECONDS
 
 
-@pytest.mark.parametrize("bpm", [72, 120, 160])
+@pytest.mark.parametrize("bpm", [72, 120])
 @pytest.mark.parametrize("meter", [3, 4])
 def test_downbeats_are_where_the_accents_are(bpm: float, meter: int, tmp_path: Path) -> None:
     times = music.beats(bpm, SECONDS)
@@ -74,7 +74,7 @@ def test_a_track_that_begins_within_a_bar_has_its_downbeats_where_they_are(tmp_p
     assert_same(found.downbeats, downbeats)
 
 
-@pytest.mark.parametrize("bpm", [75, 100, 128, 174])
+@pytest.mark.parametrize("bpm", [75, 110, 174])
 @pytest.mark.parametrize("meter", [3, 4])
 def test_music_with_drums_bass_and_chords(bpm: float, meter: int, tmp_path: Path) -> None:
     times = music.beats(bpm, SECONDS)
@@ -97,7 +97,7 @@ def test_soft_music_is_heard_as_well_as_loud_music(tmp_path: Path) -> None:
     assert_same(heard(soft, tmp_path).beats, times)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_speech_and_noise_keep_no_beat(seed: int, tmp_path: Path) -> None:
     noise = Music(SECONDS)
     noise.samples += np.random.default_rng(seed).standard_normal(len(noise.samples)) * 0.1
