@@ -36,7 +36,7 @@ class ConcatParams(Params, frozen=True):
     """
 
     urls: Annotated[
-        tuple[SourceUrl, ...],
+        list[SourceUrl],
         Meta(min_length=1, max_length=100, extra={"expected": "a list of 1 to 100 URLs"}),
     ]
     width: Pixels | None = None
