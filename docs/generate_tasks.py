@@ -50,6 +50,7 @@ JSON_TYPES = {
     bool: "boolean",
     dict: "object",
     list: "list",
+    tuple: "list",
 }
 
 
@@ -183,10 +184,14 @@ def _document(struct: type) -> Iterator[str]:
 
 
 def _json_type(hint: Any) -> str:
-    base = base_of(hint)
-    if get_origin(base) is Literal:
-        base = type(get_args(base)[0])
-    return JSON_TYPES[get_origin(base) or base]
+    if get_origin(hint) is Annotated:
+        return _json_type(get_args(hint)[0])
+    if is_union(hint):
+        options = [option for option in get_args(hint) if option is not type(None)]
+        return " or ".join(dict.fromkeys(map(_json_type, options)))
+    if get_origin(hint) is Literal:
+        hint = type(get_args(hint)[0])
+    return JSON_TYPES[get_origin(hint) or hint]
 
 
 def _default(field: msgspec.structs.FieldInfo) -> str:

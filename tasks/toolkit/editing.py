@@ -8,7 +8,7 @@ from typing import Any
 
 from pyvips import Image, Interpolate
 
-from tasks.toolkit import framing, operations
+from tasks.toolkit import framing, operations, vips
 from tasks.toolkit.geometry import Size, lay_out
 from tasks.toolkit.operations import Operation
 
@@ -20,7 +20,8 @@ _STRONG_SIGMA = 5.0
 def edit(frames: Frames, order: Sequence[Operation], marks: Iterable[Image]) -> Frames:
     """The frames after all operations; `marks` are the pictures of the watermarks, in order.
 
-    Nothing is computed yet.
+    Computed after each: pixels that one operation asks of the one before would else be computed
+    many times, as it needs those around each, too.
     """
     left = iter(marks)
     for operation in order:
@@ -31,6 +32,7 @@ def edit(frames: Frames, order: Sequence[Operation], marks: Iterable[Image]) -> 
             frames = _resize(frames, operation)
         elif change := _CHANGES.get(type(operation)):
             frames = [change(frame, operation) for frame in frames]
+        frames = [vips.in_memory(frame) for frame in frames]
     return frames
 
 
