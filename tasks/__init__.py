@@ -2,6 +2,7 @@
 
 MODULES = (
     "tasks.audio.beats",
+    "tasks.audio.convert",
     "tasks.audio.info",
     "tasks.hello",
     "tasks.html.scrape",

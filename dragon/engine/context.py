@@ -15,6 +15,9 @@ from dragon.task import ChildResult, File, MediaLimits, Source
 T = TypeVar("T")
 
 _EXTENSIONS = {
+    "audio/ogg": ".ogg",
+    "audio/ogg; codecs=opus": ".opus",
+    "audio/wav": ".wav",
     "image/avif": ".avif",
     "image/webp": ".webp",
     "image/jpeg": ".jpg",

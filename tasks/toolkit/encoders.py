@@ -63,7 +63,7 @@ def audio_encoder(codec: AudioCodec, bitrate: int, sample_rate: int, channels: i
     """
     channels = min(channels, 2)
     rate = _OPUS_RATE if codec == "opus" else sample_rate
-    lowest, highest = _bitrates(codec, rate, channels)
+    lowest, highest = bitrate_range(codec, rate, channels)
     return [
         *("-c:a", _AUDIO_ENCODERS[codec]),
         *("-b:a", f"{min(max(bitrate, lowest), highest)}k"),
@@ -88,14 +88,17 @@ def _x265_options(step: Literal[1, 2] | None) -> str:
     return "log-level=error" + (f":pass={step}:stats=pass" if step else "")
 
 
-def _bitrates(codec: AudioCodec, rate: int, channels: int) -> tuple[int, int]:
+def bitrate_range(codec: str, rate: int, channels: int) -> tuple[int, int]:
     """The least and most that an encoder bears: beyond these some fail instead of doing it."""
     is_low = rate < 32_000
     match codec:
         case "opus":
             return 6, 256 * channels
         case "vorbis":
-            return (16 * channels, 64 * channels) if is_low else (32 * channels, 192 * channels)
+            lowest, highest = (16, 64) if is_low else (32, 160)
+            if rate < 16_000:
+                lowest, highest = 12, 40
+            return lowest * channels, highest * channels
         case "mp2":
             return (8, 160) if is_low else (32, 384)
         case "mp3":

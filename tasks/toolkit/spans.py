@@ -1,8 +1,13 @@
 """The part of a source between two times, and whether all of it could be read."""
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from dragon.task import TaskFailed
+
+Seconds = Annotated[float, Meta(ge=0, le=1_000_000, extra={"expected": "seconds, 0 or more"})]
+"""A time in a source, from its beginning."""
 
 MISSING_SHARE = 0.05
 MISSING_SECONDS = 1.0
