@@ -89,6 +89,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     fetch_timeout_seconds: Seconds = 30.0
     fetch_min_bytes_per_second: Positive = 1024
     fetch_max_bytes: Positive = 100 * 1024 * 1024
+    fetch_media_timeout_seconds: Seconds = 600.0
+    fetch_media_max_bytes: Positive = 2 * 1024**3
     fetch_max_redirects: Annotated[int, Meta(ge=0)] = 5
 
     decoders: Annotated[int, Meta(ge=0)] = 0

@@ -147,8 +147,8 @@ class Context(Protocol):
 
     limits: MediaLimits
 
-    async def fetch(self, url: str) -> Source:
-        """Download `url` into the run's own directory.
+    async def fetch(self, url: str, *, is_media: bool = False) -> Source:
+        """Download `url` into the run's own directory; audio and video may be larger than others.
 
         `dragon:<key>/<file>`, a file that another task of the account made, is not copied: the
         source's path is where it is kept. Raises TaskFailed (refused, not found, too large, too

@@ -21,20 +21,24 @@ LOCAL = Settings(fetch_allow=("127.0.0.1",), fetch_timeout_seconds=5)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-async def fetch(url: str, directory: Path, settings: Settings = LOCAL) -> Source:
+async def fetch(
+    url: str, directory: Path, settings: Settings = LOCAL, *, is_media: bool = False
+) -> Source:
     async with Fetcher(settings) as fetcher:
-        return await fetcher.fetch(url, directory / "source")
+        return await fetcher.fetch(url, directory / "source", is_media=is_media)
 
 
 def names_in(directory: Path) -> list[str]:
     return [path.name for path in directory.iterdir()]
 
 
-async def failure(url: str, directory: Path, **settings: Any) -> TaskError:
+async def failure(
+    url: str, directory: Path, *, is_media: bool = False, **settings: Any
+) -> TaskError:
     """What fetching `url` raises; nothing is left in the directory."""
     values: dict[str, Any] = {"fetch_allow": LOCAL.fetch_allow, "fetch_timeout_seconds": 5}
     with pytest.raises(TaskError) as caught:
-        await fetch(url, directory, Settings(**(values | settings)))
+        await fetch(url, directory, Settings(**(values | settings)), is_media=is_media)
     assert names_in(directory) == []
     assert caught.value.message.startswith(f"File '{url}' could not be fetched: ")
     assert "127.0.0.1" not in caught.value.message.replace(url, "")

@@ -23,7 +23,7 @@ HOST = "http://folder"
 class Folder:
     """Downloads that take the path of a URL as the path of a file."""
 
-    async def fetch(self, url: str, path: Path) -> Source:
+    async def fetch(self, url: str, path: Path, *, is_media: bool = False) -> Source:
         shutil.copy(url.removeprefix(HOST), path)
         return Source(url=url, path=path, size=path.stat().st_size)
 

@@ -39,6 +39,23 @@ async def test_a_file_without_a_length_ends_at_the_limit(is_chunked: bool, tmp_p
     assert "(setting fetch_max_bytes)" in error.message
 
 
+async def test_audio_and_video_have_limits_of_their_own(tmp_path: Path) -> None:
+    async def talk(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n" + bytes(2000))
+        await writer.drain()
+
+    async with talking(talk) as server:
+        limits = {"fetch_max_bytes": 1000, "fetch_media_max_bytes": 1500}
+        error = await failure(f"{server}/", tmp_path, is_media=True, **limits)
+        assert error.message.endswith(
+            "it is larger than 1500 bytes (setting fetch_media_max_bytes)"
+        )
+        settings = Settings(
+            fetch_allow=("127.0.0.1",), fetch_max_bytes=1000, fetch_media_max_bytes=2000
+        )
+        assert (await fetch(f"{server}/", tmp_path, settings, is_media=True)).size == 2000
+
+
 async def test_a_file_of_exactly_the_limit_is_fetched(tmp_path: Path) -> None:
     async def answer(request: web.Request) -> web.Response:
         return web.Response(body=b"a" * 1000)

@@ -27,7 +27,7 @@ class Workbench:
         self._directory = directory
         self._files = files
 
-    async def fetch(self, url: str) -> Source:
+    async def fetch(self, url: str, *, is_media: bool = False) -> Source:
         self.fetched.append(url)
         path = write(self._directory / f"source{len(self.fetched)}", self._files[url])
         return Source(url=url, path=path, size=path.stat().st_size)

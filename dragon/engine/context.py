@@ -95,10 +95,11 @@ class RunContext:
         self._jobs = jobs
         self._files = 0
 
-    async def fetch(self, url: str) -> Source:
+    async def fetch(self, url: str, *, is_media: bool = False) -> Source:
         self._files += 1
         with self._phase("fetch"):
-            return await self._sources.fetch(url, self._path(f"source{self._files}"))
+            path = self._path(f"source{self._files}")
+            return await self._sources.fetch(url, path, is_media=is_media)
 
     def output(self, name: str, content_type: str) -> File:
         if not _NAME.match(name):

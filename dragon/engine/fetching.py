@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 import aiohttp
+from msgspec import Struct
 from yarl import URL
 
 from dragon import __version__
@@ -51,28 +52,30 @@ class Fetcher:
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
-    async def fetch(self, url: str, path: Path) -> Source:
+    async def fetch(self, url: str, path: Path, *, is_media: bool = False) -> Source:
         """Download `url` to `path`, which exists afterwards only if all of it arrived.
 
+        With `is_media` it may be as large, and take as long, as audio and video do.
         Raises TaskFailed (refused, not found, too large, too slow) or TaskInterrupted (a lost
         connection, a busy server).
         """
+        bounds = _Bounds.of(self._settings, is_media=is_media)
         try:
-            async with asyncio.timeout(self._settings.fetch_timeout_seconds):
-                return await self._download(url, path)
+            async with asyncio.timeout(bounds.timeout_seconds):
+                return await self._download(url, path, bounds)
         except TaskError as error:
             failure = error
         except aiohttp.ClientError as error:
             failure = _explain(error)
         except TimeoutError:
             failure = TaskFailed(
-                f"it took longer than {self._settings.fetch_timeout_seconds:g} seconds "
-                "(setting fetch_timeout_seconds)"
+                f"it took longer than {bounds.timeout_seconds:g} seconds "
+                f"(setting {bounds.prefix}_timeout_seconds)"
             )
         # Raised out here, so that no cause goes with it: causes hold resolved addresses.
         raise type(failure)(f"File '{url}' could not be fetched: {failure.message}")
 
-    async def _download(self, asked: str, path: Path) -> Source:
+    async def _download(self, asked: str, path: Path, bounds: "_Bounds") -> Source:
         url = _parse(asked)
         visited = {url}
         for _ in range(self._settings.fetch_max_redirects + 1):
@@ -85,7 +88,7 @@ class Fetcher:
                     return Source(
                         url=asked,
                         path=path,
-                        size=await self._save(response, path),
+                        size=await self._save(response, path, bounds),
                         location=str(url),
                         content_type=_ascii(response.headers.get("Content-Type", "")),
                     )
@@ -98,37 +101,58 @@ class Fetcher:
             "(setting fetch_max_redirects)"
         )
 
-    async def _save(self, response: aiohttp.ClientResponse, path: Path) -> int:
-        self._check_size(response.content_length or 0)
+    async def _save(self, response: aiohttp.ClientResponse, path: Path, bounds: "_Bounds") -> int:
+        bounds.check_size(response.content_length or 0)
         with _new_file(path) as file:
             try:
-                return await self._copy(response.content, file)
+                return await self._copy(response.content, file, bounds)
             except TimeoutError:
                 raise TaskFailed(
                     f"it came slower than {self._settings.fetch_min_bytes_per_second} bytes per "
                     "second (setting fetch_min_bytes_per_second)"
                 ) from None
 
-    async def _copy(self, content: aiohttp.StreamReader, file: BinaryIO) -> int:
+    async def _copy(self, content: aiohttp.StreamReader, file: BinaryIO, bounds: "_Bounds") -> int:
         """Write all of `content`; TimeoutError once a portion takes longer than the window."""
-        window_seconds = min(_LONGEST_WINDOW_SECONDS, self._settings.fetch_timeout_seconds / 3)
+        window_seconds = min(_LONGEST_WINDOW_SECONDS, bounds.timeout_seconds / 3)
         portion_bytes = self._settings.fetch_min_bytes_per_second * window_seconds
         size = portion_start = 0
         async with asyncio.timeout(window_seconds) as window:
             async for chunk in content.iter_any():
                 size += len(chunk)
-                self._check_size(size)
+                bounds.check_size(size)
                 file.write(chunk)
                 if size - portion_start >= portion_bytes:
                     portion_start = size
                     window.reschedule(asyncio.get_running_loop().time() + window_seconds)
         return size
 
-    def _check_size(self, size: int) -> None:
-        if size > self._settings.fetch_max_bytes:
+
+class _Bounds(Struct, frozen=True, kw_only=True):
+    """How large a source may be, how long it may take, and how the settings of that begin."""
+
+    prefix: str
+    max_bytes: int
+    timeout_seconds: float
+
+    @classmethod
+    def of(cls, settings: Settings, *, is_media: bool) -> "_Bounds":
+        if not is_media:
+            return cls(
+                prefix="fetch",
+                max_bytes=settings.fetch_max_bytes,
+                timeout_seconds=settings.fetch_timeout_seconds,
+            )
+        return cls(
+            prefix="fetch_media",
+            max_bytes=settings.fetch_media_max_bytes,
+            timeout_seconds=settings.fetch_media_timeout_seconds,
+        )
+
+    def check_size(self, size: int) -> None:
+        if size > self.max_bytes:
             raise TaskFailed(
-                f"it is larger than {self._settings.fetch_max_bytes} bytes "
-                "(setting fetch_max_bytes)"
+                f"it is larger than {self.max_bytes} bytes (setting {self.prefix}_max_bytes)"
             )
 
 

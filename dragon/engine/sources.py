@@ -15,7 +15,7 @@ _SCHEME = "dragon:"
 class Downloads(Protocol):
     """Fetches sources over HTTP."""
 
-    async def fetch(self, url: str, path: Path) -> Source: ...
+    async def fetch(self, url: str, path: Path, *, is_media: bool = False) -> Source: ...
 
 
 class Sources:
@@ -27,13 +27,13 @@ class Sources:
         self._outputs = outputs
         self._downloads = downloads
 
-    async def fetch(self, url: str, path: Path) -> Source:
+    async def fetch(self, url: str, path: Path, *, is_media: bool = False) -> Source:
         """Download `url` to `path`; the files of other jobs stay where they are.
 
         Raises TaskFailed or TaskInterrupted.
         """
         if not url.startswith(_SCHEME):
-            return await self._downloads.fetch(url, path)
+            return await self._downloads.fetch(url, path, is_media=is_media)
         key, _, name = url.removeprefix(_SCHEME).partition("/")
         try:
             kept = await self._find(key, name)

@@ -36,7 +36,7 @@ class Beats(Result, frozen=True):
 
 @task("audio.beats", kind="heavy", timeout_seconds=300)
 async def beats(params: BeatsParams, ctx: Context) -> Beats:
-    source = await ctx.fetch(params.url)
+    source = await ctx.fetch(params.url, is_media=True)
     # The beats of some hours are too many for an answer of a child: they come in a file.
     told = ctx.output("beats", "application/json")
     await ctx.isolated(find, params.url, source, told, ctx.limits)

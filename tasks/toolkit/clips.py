@@ -43,7 +43,7 @@ async def fetch_clip(
     ctx: Context, url: str, start: float | None = None, end: float | None = None
 ) -> Clip:
     """Raises TaskFailed if this is no video, or nothing of it lies between `start` and `end`."""
-    source = await ctx.fetch(url)
+    source = await ctx.fetch(url, is_media=True)
     media = await ctx.isolated(probe.read, url, source, ctx.limits, "video")
     if media.video is None:
         raise TaskFailed(f"File '{url}' is not a valid video file")

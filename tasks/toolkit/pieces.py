@@ -28,7 +28,7 @@ class Piece(Struct, frozen=True, kw_only=True):
 
 async def fetch_piece(ctx: Context, url: str, start: float | None, end: float | None) -> Piece:
     """Raises TaskFailed if there is no sound, or nothing of it lies between `start` and `end`."""
-    source = await ctx.fetch(url)
+    source = await ctx.fetch(url, is_media=True)
     recording = await ctx.isolated(recordings.read, url, source, ctx.limits)
     span = spans.cut(recording.duration, start, end)
     return Piece(source=source, recording=recording, span=span)

@@ -38,7 +38,7 @@ class Info(Result, frozen=True):
 
 @task("video.info", timeout_seconds=60)
 async def info(params: InfoParams, ctx: Context) -> Info:
-    source = await ctx.fetch(params.url)
+    source = await ctx.fetch(params.url, is_media=True)
     return await ctx.isolated(inspect, params.url, source, ctx.limits)
 
 

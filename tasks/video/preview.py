@@ -58,7 +58,7 @@ class Preview(Result, frozen=True):
 
 @task("video.preview", timeout_seconds=900)
 async def preview(params: PreviewParams, ctx: Context) -> Preview:
-    source = await ctx.fetch(params.url)
+    source = await ctx.fetch(params.url, is_media=True)
     box = Box(width=params.width, height=params.height, crop=params.crop)
     film = await ctx.isolated(survey, params.url, source, box, ctx.limits)
     duration = film.duration or 0.0

@@ -61,7 +61,7 @@ class Strip(Result, frozen=True):
 
 @task("video.strip", timeout_seconds=300)
 async def strip(params: StripParams, ctx: Context) -> Strip:
-    source = await ctx.fetch(params.url)
+    source = await ctx.fetch(params.url, is_media=True)
     box = Box(width=params.width, height=params.height, crop=params.crop)
     film = await ctx.isolated(survey, params.url, source, box, ctx.limits)
     times = _times(params, film.duration)

@@ -57,7 +57,7 @@ class Rendered(Struct, frozen=True):
 
 @task("video.thumb", timeout_seconds=60)
 async def thumb(params: ThumbParams, ctx: Context) -> Thumb:
-    source = await ctx.fetch(params.url)
+    source = await ctx.fetch(params.url, is_media=True)
     output = ctx.output("output", FORMATS[params.format].content_type)
     rendered = await ctx.isolated(render, params, source, output, ctx.limits)
     return Thumb(
