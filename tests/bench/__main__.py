@@ -9,6 +9,7 @@ from pathlib import Path
 import uvloop
 from rich.console import Console
 
+from tests.bench.encodes import measure_encodes
 from tests.bench.events import measure_events
 from tests.bench.frames import measure_frames
 from tests.bench.hello import measure_hello, measure_many
@@ -26,6 +27,7 @@ PARTS: dict[str, Callable[[Plan], Awaitable[list[Part]]]] = {
     "thumbs": measure_thumbs,
     "reuse": measure_reuse,
     "frames": measure_frames,
+    "convert": measure_encodes,
     "streams": measure_streams,
     "events": measure_events,
     "idle": measure_idle,

@@ -35,6 +35,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     seconds: float = 2.0
     tasks: int = 10_000
     thumb_seconds: float = 6.0
+    film_seconds: float = 30.0
     streams: int = 5_000
     idle_seconds: float = 5.0
 
@@ -48,6 +49,7 @@ class Plan(Struct, frozen=True, kw_only=True):
             seconds=0.4,
             tasks=1_000,
             thumb_seconds=1.5,
+            film_seconds=5.0,
             streams=300,
             idle_seconds=1.0,
         )
