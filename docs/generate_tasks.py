@@ -205,13 +205,20 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
 def _allowed(hint: Any) -> str:
     if get_origin(hint) is Annotated:
         for meta in get_args(hint)[1:]:
-            if words := (meta.extra or {}).get("expected"):
+            if words := (meta.extra or {}).get("expected") or _bounds(meta):
                 return str(words)
     if get_origin(hint) is Literal:
         return ", ".join(f"`{json.dumps(value)}`" for value in get_args(hint))
     if _is_optional(hint):
         return _allowed(get_args(hint)[0])
     return "`true`, `false`" if hint is bool else "any"
+
+
+def _bounds(meta: msgspec.Meta) -> str:
+    """Where nothing else is told: `0 to 51`, `at least 1`."""
+    if meta.ge is None:
+        return ""
+    return f"at least {meta.ge}" if meta.le is None else f"{meta.ge} to {meta.le}"
 
 
 def _structs_in(hint: Any) -> list[type[Struct]]:
