@@ -217,6 +217,12 @@ def test_a_limit_that_is_hit_is_named(limits: dict[str, Any], words: str, clips:
     assert refusal(clips("h264.mp4"), MediaLimits(**limits)) == f"File '{URL}' {words}"
 
 
+@pytest.mark.parametrize("name", ["moving.gif", "mpeg4.avi", "theora.ogv", "wmv2.wmv", "vp9.webm"])
+def test_too_many_pixels_are_told_whatever_the_codec(name: str, clips: Clips) -> None:
+    words = f"File '{URL}' has 160x90 pixels, more than the limit of 14399 (max_pixels)"
+    assert refusal(clips(name), MediaLimits(max_pixels=14_399)) == words
+
+
 def test_a_video_that_claims_to_last_for_hours_is_refused_from_its_header(clips: Clips) -> None:
     gap = ("-vf", "setpts='PTS+gte(N,1)*90000/TB'", "-frames:v", "2", "-fps_mode", "passthrough")
     path = clips("gap.mkv", *PICTURE, *gap)

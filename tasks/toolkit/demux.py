@@ -56,9 +56,9 @@ def open_media(
     if container is None:
         raise not_valid(url, wanted)
     try:
-        with _open(source, container, limits) as input:
+        with _open(source, container, DECODERS, limits) as input:
             opened = _with_streams(url, input, container, limits, wanted)
-            _check_header(opened, limits)
+            _check_header(opened, source, limits)
             yield opened
     except av.error.MemoryError:
         raise MemoryError from None
@@ -66,7 +66,9 @@ def open_media(
         raise not_valid(url, wanted) from None
 
 
-def _open(source: Descriptor, container: Container, limits: MediaLimits) -> InputContainer:
+def _open(
+    source: Descriptor, container: Container, decoders: Sequence[str], limits: MediaLimits
+) -> InputContainer:
     """FFmpeg reads the open file by its number: no name, and no other protocol, is known to it."""
     os.lseek(source, 0, os.SEEK_SET)
     return av.open(
@@ -78,7 +80,7 @@ def _open(source: Descriptor, container: Container, limits: MediaLimits) -> Inpu
         options={
             "protocol_whitelist": "fd",
             "format_whitelist": container.demuxer,
-            "codec_whitelist": ",".join(DECODERS),
+            "codec_whitelist": ",".join(decoders),
             "max_pixels": str(limits.max_pixels),
         },
     )
@@ -135,7 +137,7 @@ def _lacking(url: str, wanted: Wanted, stream: Stream | None) -> TaskFailed:
     return TaskFailed(f"The {wanted} stream of file '{url}' cannot be read (codec {name})")
 
 
-def _check_header(opened: Opened, limits: MediaLimits) -> None:
+def _check_header(opened: Opened, source: Descriptor, limits: MediaLimits) -> None:
     count = len(opened.input.streams)
     if count > limits.max_streams:
         raise TaskFailed(
@@ -144,7 +146,19 @@ def _check_header(opened: Opened, limits: MediaLimits) -> None:
         )
     if opened.video is not None:
         size = Size(opened.video.width, opened.video.height)
+        if not size.width:
+            size = _told_size(opened, opened.video.index, source, limits)
         check_limits(f"File '{opened.url}'", size, 1, limits)
+
+
+def _told_size(opened: Opened, index: int, source: Descriptor, limits: MediaLimits) -> Size:
+    """What the file says itself: a decoder that finds a picture over its limit tells no size."""
+    position = os.lseek(source, 0, os.SEEK_CUR)
+    with _open(source, opened.container, ["none"], limits) as input:
+        stream = input.streams[index] if index < len(input.streams) else None
+        size = Size(stream.width, stream.height) if isinstance(stream, VideoStream) else Size(0, 0)
+    os.lseek(source, position, os.SEEK_SET)  # which both share
+    return size
 
 
 def not_valid(url: str, wanted: Wanted) -> TaskFailed:
