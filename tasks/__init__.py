@@ -4,6 +4,7 @@ MODULES = (
     "tasks.audio.beats",
     "tasks.audio.convert",
     "tasks.audio.info",
+    "tasks.audio.waveform",
     "tasks.hello",
     "tasks.html.scrape",
     "tasks.image.convert",

@@ -205,5 +205,7 @@ def decoded_audio(packet: "Packet[AudioStream]") -> list[AudioFrame]:
     """The frames of sound in a packet; none if it is broken."""
     try:
         return packet.decode()
-    except av.error.InvalidDataError:
+    except av.error.MemoryError:
+        raise
+    except av.FFmpegError:
         return []

@@ -8,19 +8,18 @@ import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
-from av.packet import Packet
 from numpy.typing import NDArray
 
 from dragon.task import MediaLimits, TaskFailed
-from tasks.toolkit.demux import Opened, not_valid
+from tasks.toolkit.demux import Opened, decoded_audio, not_valid
 
 Samples = NDArray[Any]
 """Float numbers of -1 to 1, one after another."""
 
-_LEAST_RATE = 1_000
-"""Samples a second: from fewer, each would unfold to thousands."""
+_LEAST_RATE, _HIGHEST_RATE = 1_000, 768_000
+"""Samples a second: from fewer, each would unfold to thousands; of more, silence would."""
 _AT_ONCE = 100_000
-_GAP_SECONDS = 0.05
+GAP_SECONDS = 0.05
 """Clocks of streams are coarse: a silence is put in only where more than this is missing."""
 
 
@@ -33,17 +32,17 @@ def mono(opened: Opened, rate: int, limits: MediaLimits) -> Iterator[Samples]:
     if opened.audio is None:
         raise not_valid(opened.url, "audio")
     if opened.container.tells_duration:
-        _check_seconds(opened, (opened.input.duration or 0) / av.time_base, limits)
+        check_seconds(opened, (opened.input.duration or 0) / av.time_base, limits)
     start = (opened.input.start_time or 0) / av.time_base
     count = 0
     for begins, samples in _pieces(opened, opened.audio, rate, limits):
         missing = 0 if begins is None else round((begins - start) * rate) - count
-        if missing > _GAP_SECONDS * rate:
-            _check_seconds(opened, (count + missing) / rate, limits)
+        if missing > GAP_SECONDS * rate:
+            check_seconds(opened, (count + missing) / rate, limits)
             yield from _silence(missing)
             count += missing
         count += len(samples)
-        _check_seconds(opened, count / rate, limits)
+        check_seconds(opened, count / rate, limits)
         yield samples
 
 
@@ -59,13 +58,9 @@ def _pieces(
     """The sound of each decoded frame, and the second that it begins at, where that is told."""
     resampler, shape = _resampler(rate), None
     for packet in opened.input.demux(stream):
-        for frame in _decoded(packet):
-            if frame.sample_rate < _LEAST_RATE:
-                raise TaskFailed(
-                    f"The sound of file '{opened.url}' has {frame.sample_rate} samples a second, "
-                    f"at least {_LEAST_RATE} are read"
-                )
-            _check_seconds(opened, frame.samples / frame.sample_rate, limits)
+        for frame in decoded_audio(packet):
+            check_rate(opened, frame.sample_rate)
+            check_seconds(opened, frame.samples / frame.sample_rate, limits)
             if shape != (shape := (frame.format.name, frame.layout.name, frame.sample_rate)):
                 yield None, _joined(resampler.resample(None))
                 resampler = _resampler(rate)
@@ -81,18 +76,21 @@ def _resampler(rate: int) -> AudioResampler:
     return AudioResampler(format="flt", layout="mono", rate=rate)
 
 
-def _decoded(packet: "Packet[AudioStream]") -> list[AudioFrame]:
-    try:
-        return packet.decode()
-    except av.error.InvalidDataError:
-        return []
-
-
 def _joined(frames: list[AudioFrame]) -> Samples:
     return np.concatenate([np.empty(0, np.float32), *(frame.to_ndarray()[0] for frame in frames)])
 
 
-def _check_seconds(opened: Opened, seconds: float, limits: MediaLimits) -> None:
+def check_rate(opened: Opened, rate: int) -> None:
+    """Raises TaskFailed for sample rates that no recorder has."""
+    if not _LEAST_RATE <= rate <= _HIGHEST_RATE:
+        raise TaskFailed(
+            f"The sound of file '{opened.url}' has {rate} samples a second, "
+            f"{_LEAST_RATE} to {_HIGHEST_RATE} are read"
+        )
+
+
+def check_seconds(opened: Opened, seconds: float, limits: MediaLimits) -> None:
+    """Raises TaskFailed, naming the limit."""
     if seconds > limits.max_duration_seconds:
         raise TaskFailed(
             f"File '{opened.url}' lasts more than the limit of "

@@ -1,0 +1,121 @@
+"""audio.waveform: a picture of how loud a recording is over time, or the numbers for one."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from dragon.task import (
+    Context,
+    Descriptor,
+    File,
+    MediaLimits,
+    Params,
+    Pixels,
+    Result,
+    SourceUrl,
+    TaskFailed,
+    task,
+)
+from tasks.toolkit import recordings, reports, spans
+from tasks.toolkit.colors import Color
+from tasks.toolkit.geometry import Size, check_limits
+from tasks.toolkit.spans import Seconds
+
+if TYPE_CHECKING:
+    from tasks.toolkit import peaks
+
+CONTENT_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "json": "application/json"}
+DECIMALS = 4
+
+
+class WaveformParams(Params, frozen=True):
+    """`vmargin` is in pixels, left free above and below; `start` and `end` are in seconds.
+
+    The format json has `width` peaks instead of a picture.
+    """
+
+    url: SourceUrl
+    width: Pixels = 1024
+    height: Pixels = 60
+    vmargin: Annotated[int, Meta(ge=0, le=8_191)] = 0
+    fill: Color = "#000000"
+    background: Color = "#FFFFFF"
+    start: Seconds = 0.0
+    end: Seconds | None = None
+    format: Literal["png", "jpeg", "json"] = "jpeg"
+
+
+class Waveform(Result, frozen=True):
+    """`duration` is that of the source's sound, in seconds.
+
+    In the format json the file is an object with `start` and `end`, in seconds, of what it shows,
+    and `peaks`: a list of `width` pairs, the lowest and the highest sample of all channels in each
+    of so many equal steps, from -1 to 1.
+    """
+
+    duration: float
+    width: int
+    height: int
+    content_type: str
+    output: File
+
+
+class Peaks(Struct, frozen=True):
+    """What is in a file of JSON."""
+
+    start: float
+    end: float
+    peaks: list[list[float]]
+
+
+@task("audio.waveform", kind="heavy", timeout_seconds=300)
+async def waveform(params: WaveformParams, ctx: Context) -> Waveform:
+    if params.vmargin * 2 >= params.height:
+        raise TaskFailed(f"vmargin = {params.vmargin} leaves nothing of height = {params.height}")
+    check_limits("The waveform", Size(params.width, params.height), 1, ctx.limits)
+    source = await ctx.fetch(params.url)
+    output = ctx.output("output", CONTENT_TYPES[params.format])
+    report = ctx.output("report", "application/octet-stream")
+    duration = await reports.isolated(ctx, report, render, params, ctx.limits, source, output)
+    return Waveform(
+        duration=round(duration, 2),
+        width=params.width,
+        height=params.height,
+        content_type=output.content_type,
+        output=output,
+    )
+
+
+def render(
+    params: WaveformParams,
+    limits: MediaLimits,
+    source: Descriptor,
+    output: Descriptor,
+    report: Descriptor,
+) -> float:
+    """Runs in a decoder child; the duration of the source's sound in seconds."""
+    from tasks.toolkit import demux, peaks
+
+    recording = recordings.read(params.url, source, limits)
+    span = spans.cut(recording.duration, params.start, params.end)
+    reporter = reports.Reporter(report, span.seconds)
+    with demux.open_media(params.url, source, limits, "audio") as opened:
+        found = peaks.peaks_of(opened, span, params.width, limits, reporter.tell)
+    spans.check_whole(params.url, "audio", span.seconds, found.seconds)
+    _write(params, found, output)
+    return recording.duration or found.seconds
+
+
+def _write(params: WaveformParams, found: "peaks.Peaks", output: Descriptor) -> None:
+    if params.format == "json":
+        pairs = found.extremes.T.astype(float).round(DECIMALS).tolist()
+        end = round(params.start + found.seconds, DECIMALS)
+        with open(output, "wb", closefd=False) as file:
+            file.write(msgspec.json.encode(Peaks(params.start, end, pairs)))
+        return
+    from tasks.toolkit import saving, waves
+
+    size = Size(params.width, params.height)
+    image = waves.draw(found.extremes, size, params.vmargin, params.fill, params.background)
+    saving.save(image, output, params.format)
