@@ -10,7 +10,10 @@ from tests.fetching import Canary
 from tests.pictures import MEDIA, psnr
 from tests.test_bad_sources import failure
 
-TASKS = ("video.info", "video.thumb", "video.strip", "video.preview")
+TASKS = (
+    *("video.convert", "video.info", "video.preview", "video.reverse", "video.strip"),
+    "video.thumb",
+)
 
 
 async def fetched(url: str) -> bytes:

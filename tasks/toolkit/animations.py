@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from dragon.task import Context, File, ProgramFailed
-from tasks.toolkit.clips import Clip, clip_input
+from tasks.toolkit.clips import Clip, caps, clip_input
 from tasks.toolkit.ffmpeg import Arguments
 from tasks.toolkit.filters import Frames, filter_chain
 from tasks.toolkit.probe import VideoStream
@@ -34,22 +34,13 @@ async def make_gif(ctx: Context, animation: Animation, output: File) -> Progress
     opened = clip_input(ctx, animation.clip)
     stream = f"0:{animation.clip.video.index}"
     chain = filter_chain(animation.clip.video, animation.frames)
-    look: Arguments = [
-        *opened,
-        "-map",
-        stream,
-        "-vf",
-        f"{chain},{_PALETTE}",
-        "-update",
-        "1",
-        "-f",
-        "image2",
-    ]
+    chosen = ["-map", stream, "-vf", f"{chain},{_PALETTE}"]
+    first: Arguments = [*opened, *chosen, "-update", "1", "-f", "image2", palette]
+    await _run(ctx, animation, first, end=0.4)
     colours: Arguments = ["-protocol_whitelist", "file", "-f", "png_pipe", "-i", palette]
     draw = ["-filter_complex", f"[{stream}]{chain}[frames];[frames][1:v]{_USE_PALETTE}"]
-    await _run(ctx, animation, [*look, palette], end=0.4)
-    made = [*opened, *colours, *draw, "-an", "-loop", "0", "-f", "gif", output]
-    return await _run(ctx, animation, made, begin=0.4)
+    made: Arguments = [*draw, *caps(ctx.limits), "-an", "-loop", "0", "-f", "gif", output]
+    return await _run(ctx, animation, [*opened, *colours, *made], begin=0.4)
 
 
 async def make_webp(ctx: Context, animation: Animation, output: File) -> Progress:
@@ -58,7 +49,8 @@ async def make_webp(ctx: Context, animation: Animation, output: File) -> Progres
     chain = filter_chain(animation.clip.video, animation.frames)
     chosen = ["-map", f"0:{animation.clip.video.index}", "-vf", chain]
     encoder = ["-c:v", "libwebp_anim", "-quality", str(animation.quality), "-loop", "0"]
-    return await _run(ctx, animation, [*opened, *chosen, *encoder, "-an", "-f", "webp", output])
+    made: Arguments = [*chosen, *encoder, *caps(ctx.limits), "-an", "-f", "webp", output]
+    return await _run(ctx, animation, [*opened, *made])
 
 
 def frame_rate(video: VideoStream, wanted: float | None, most: float) -> float:

@@ -3,10 +3,11 @@
 from msgspec import Struct
 from msgspec.structs import replace
 
-from dragon.task import Context, ProgramFailed, Source, TaskFailed
+from dragon.task import Context, MediaLimits, ProgramFailed, Source, TaskFailed
 from tasks.toolkit import probe, spans
 from tasks.toolkit.ffmpeg import Arguments, beginning, source_input
 from tasks.toolkit.probe import Media, VideoStream
+from tasks.toolkit.progress import Progress
 
 
 class Clip(Struct, frozen=True, kw_only=True):
@@ -80,3 +81,18 @@ def clip_input(ctx: Context, clip: Clip) -> Arguments:
 def check_whole(clip: Clip, made_seconds: float | None) -> None:
     """Raises TaskFailed if much less was made than the source promised: it is cut off."""
     spans.check_whole(clip.source.url, "video", clip.seconds, made_seconds)
+
+
+def caps(limits: MediaLimits) -> tuple[str, ...]:
+    """For an output: no more than may be, whatever times a file has that its header kept quiet."""
+    most = limits.max_video_frames + 1
+    return ("-t", str(limits.max_duration_seconds), "-frames:v", str(most))
+
+
+def check_caps(progress: Progress, limits: MediaLimits) -> None:
+    """Raises TaskFailed if there was more to be made than `caps` let through."""
+    if (progress.frames or 0) > limits.max_video_frames:
+        raise TaskFailed(
+            "The video has more frames than its header tells, and "
+            f"than the limit of {limits.max_video_frames} (max_video_frames)"
+        )

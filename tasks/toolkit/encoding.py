@@ -6,11 +6,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from dragon.task import Context, File, ProgramFailed, TaskFailed
-from tasks.toolkit.clips import Clip, clip_input
+from tasks.toolkit.clips import Clip, caps, check_caps, clip_input
 from tasks.toolkit.encoders import Rate, audio_encoder, video_encoder
 from tasks.toolkit.ffmpeg import Arguments
 from tasks.toolkit.filters import Frames, filter_chain
-from tasks.toolkit.progress import encode
+from tasks.toolkit.progress import Progress, encode
 from tasks.toolkit.targets import Codecs, Target
 
 TRIES = 4
@@ -46,7 +46,6 @@ class Encoding(Struct, frozen=True, kw_only=True):
     sound: Sound | None
     is_copy: bool = False
     faststart: bool = True
-    max_seconds: int
     max_bytes: int | None = None
 
 
@@ -54,25 +53,26 @@ async def make_video(ctx: Context, encoding: Encoding, output: File) -> None:
     """Write `output`, telling progress. Raises TaskFailed if that cannot be done."""
     try:
         if encoding.max_bytes is None:
-            await encode(ctx, _arguments(ctx, encoding, output), encoding.clip.seconds)
+            progress = await encode(ctx, _arguments(ctx, encoding, output), encoding.clip.seconds)
         else:
-            await _make_within(ctx, encoding, encoding.max_bytes, output)
+            progress = await _make_within(ctx, encoding, encoding.max_bytes, output)
     except ProgramFailed as error:
         raise encoding.clip.not_made(error) from None
+    check_caps(progress, ctx.limits)
 
 
-async def _make_within(ctx: Context, encoding: Encoding, max_bytes: int, output: File) -> None:
+async def _make_within(ctx: Context, encoding: Encoding, max_bytes: int, output: File) -> Progress:
     """Encode for a size, again a little smaller where the encoder missed it."""
     if encoding.is_copy:
-        await encode(ctx, _arguments(ctx, encoding, output), encoding.clip.seconds)
+        progress = await encode(ctx, _arguments(ctx, encoding, output), encoding.clip.seconds)
         if output.path.stat().st_size <= max_bytes:
-            return
+            return progress
     sized = _sized(encoding, max_bytes)
     for number in range(TRIES):
-        await _make_in_passes(ctx, sized, output, number=number)
+        progress = await _make_in_passes(ctx, sized, output, number=number)
         size = output.path.stat().st_size
         if size <= max_bytes:
-            return
+            return progress
         bitrate = max(LEAST_BITRATE, int(sized.rate.bitrate * BELOW * max_bytes / size))
         sized = replace(sized, rate=replace(sized.rate, bitrate=bitrate))
     raise TaskFailed(f"the video takes {size} bytes, more than max_bytes = {max_bytes}")
@@ -96,14 +96,16 @@ def _sized(encoding: Encoding, max_bytes: int) -> Encoding:
     return replace(encoding, rate=rate, sound=sound, is_copy=False)
 
 
-async def _make_in_passes(ctx: Context, encoding: Encoding, output: File, *, number: int) -> None:
+async def _make_in_passes(
+    ctx: Context, encoding: Encoding, output: File, *, number: int
+) -> Progress:
     """The first time with a pass that takes notes; each time half of what is left is done."""
     seconds = encoding.clip.seconds
     if number == 0:
         await encode(ctx, _arguments(ctx, encoding, None, step=1), seconds, end=FIRST_PASS)
     left = (1 - FIRST_PASS) / 2**number
     made = _arguments(ctx, encoding, output, step=2)
-    await encode(ctx, made, seconds, begin=1 - left, end=1 - left / 2)
+    return await encode(ctx, made, seconds, begin=1 - left, end=1 - left / 2)
 
 
 def _arguments(
@@ -115,7 +117,7 @@ def _arguments(
         *_video(encoding, step),
         *(_sound(encoding) if output else ["-an"]),
         # Where, when and with what a video was made is nobody else's business.
-        *("-map_metadata", "-1", "-map_chapters", "-1", "-t", str(encoding.max_seconds)),
+        *("-map_metadata", "-1", "-map_chapters", "-1", *caps(ctx.limits)),
         *(_container(encoding, output) if output else ["-f", "null", "-"]),
     ]
 

@@ -134,7 +134,6 @@ def _encoding(params: ConvertParams, ctx: Context, clip: Clip, target: Target) -
         sound=_sound(params, clip, codecs),
         is_copy=params.copy and copies_video(clip, frames, codecs, target, rate),
         faststart=params.faststart,
-        max_seconds=ctx.limits.max_duration_seconds,
         max_bytes=params.max_bytes,
     )
 

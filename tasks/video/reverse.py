@@ -6,7 +6,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from dragon.task import Context, File, Params, Pixels, ProgramFailed, Result, SourceUrl, task
-from tasks.toolkit.clips import Clip, check_whole, clip_input, cut, fetch_clip, frame_count
+from tasks.toolkit.clips import Clip, caps, check_whole, clip_input, cut, fetch_clip, frame_count
 from tasks.toolkit.encoders import Kilobits, Rate, VideoCodec, video_encoder
 from tasks.toolkit.ffmpeg import Arguments, seconds
 from tasks.toolkit.filters import Frames, even, filter_chain
@@ -102,7 +102,7 @@ async def _reverse_piece(
         *("-vf", ",".join([*_steady(clip), filter_chain(clip.video, frames), *_BACKWARDS])),
         *("-fps_mode", "passthrough", "-an", "-map_metadata", "-1"),
         *video_encoder(params.video_codec, rate),
-        *("-t", seconds(ctx.limits.max_duration_seconds)),
+        *caps(ctx.limits),
         *("-f", "mp4", file),
     ]
     try:

@@ -1,0 +1,84 @@
+"""Videos are converted by a whole Dragon: with progress, and nothing left when it has to stop."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psutil
+
+from tests.conftest import Api, Origin
+from tests.support import SECRET, Dragon, eventually, is_alive, read_lines
+
+LONG = {"task_name": "video.convert", "width": 1920, "video_codec": "hevc", "crf": 0}
+"""Takes many seconds, as it enlarges what it makes so carefully."""
+FIGURES = {"fraction", "frames", "out_time", "bytes", "speed", "seconds_left"}
+
+
+def ffmpegs(dragon: Dragon) -> list[psutil.Process]:
+    """Those that are at work: no launcher any more."""
+    return [child for child in dragon.worker().children() if "ffmpeg" in child.name()]
+
+
+async def test_a_conversion_tells_how_far_it_is_and_gives_a_video(api: Api, origin: Origin) -> None:
+    task = {"task_name": "video.convert", "url": origin.url("bigbuckbunny.mp4"), "width": 640}
+    began = time.monotonic()
+    async with api.session.post(
+        api.url + "/v1/create_stream", json={"tasks": [task]}, headers=api.headers
+    ) as stream:
+        lines = await read_lines(stream)
+    took_seconds = time.monotonic() - began
+    told = [line["progress"] for line in lines[1:] if "progress" in line]
+    fractions = [progress["fraction"] for progress in told]
+    assert fractions == sorted(fractions)
+    assert set(told[-1]) <= FIGURES
+    assert len(told) <= 10 * took_seconds + 1
+    final = lines[-1]
+    assert final["status"] == "success", final
+    assert (final["result"]["width"], final["result"]["original_width"]) == (640, 1280)
+    async with api.session.get(final["result"]["output"]) as response:
+        assert response.content_type == "video/mp4"
+        assert (await response.read())[4:8] == b"ftyp"
+
+
+async def test_a_cancelled_conversion_is_killed_in_mid_work(
+    api: Api, dragon: Dragon, origin: Origin
+) -> None:
+    task = LONG | {"url": origin.url("bigbuckbunny.mp4")}
+    async with api.session.post(
+        api.url + "/v1/create_stream", json={"tasks": [task]}, headers=api.headers
+    ) as stream:
+        [created] = json.loads(await stream.content.readline())
+        await eventually(lambda: ffmpegs(dragon))
+        running = ffmpegs(dragon)
+        await api.post("/v1/cancel", {"tasks": created["key"]})
+        lines = await read_lines(stream)
+    assert lines[-1]["result"] == "cancelled"
+    await eventually(lambda: not any(map(is_alive, running)), 2)
+    await eventually(lambda: not list(dragon.data.glob(f"work/*/{created['key']}*")))
+
+
+async def test_ffmpeg_dies_with_its_worker_and_the_job_is_done_by_the_next(
+    tmp_path: Path, origin: Origin
+) -> None:
+    headers = {"Authorization": f"Secret {SECRET}"}
+    task = {"task_name": "video.convert", "url": origin.url("bigbuckbunny.mp4"), "width": 1280}
+    with Dragon(tmp_path / "d", DRAGON_LEASE_SECONDS="2") as own:
+        final = await _survive(own, headers, task)
+    assert final["status"] == "success", final
+
+
+async def _survive(own: Dragon, headers: dict[str, str], task: dict[str, Any]) -> dict[str, Any]:
+    """How the job ended, though its worker was killed while ffmpeg was at work."""
+    async with aiohttp.ClientSession(own.url, headers=headers) as session:
+        async with session.post("/v1/create", json={"tasks": [task]}) as response:
+            [created] = await response.json()
+        await eventually(lambda: ffmpegs(own))
+        [running] = ffmpegs(own)
+        own.worker().kill()
+        await eventually(lambda: not is_alive(running), 2)
+        path = f"/v1/status?tasks={created['key']}&block=true"
+        async with session.get(path) as response:
+            [final] = await response.json()
+        return dict(final)
