@@ -63,7 +63,7 @@ async def test_ffmpeg_dies_with_its_worker_and_the_job_is_done_by_the_next(
     tmp_path: Path, origin: Origin
 ) -> None:
     headers = {"Authorization": f"Secret {SECRET}"}
-    task = {"task_name": "video.convert", "url": origin.url("bigbuckbunny.mp4"), "width": 1280}
+    task = {"task_name": "video.convert", "url": origin.url("bigbuckbunny.mp4"), "width": 640}
     with Dragon(tmp_path / "d", DRAGON_LEASE_SECONDS="2") as own:
         final = await _survive(own, headers, task)
     assert final["status"] == "success", final
