@@ -10,6 +10,8 @@ from tasks.toolkit.colors import Color, rgba
 from tasks.toolkit.geometry import Size
 from tasks.toolkit.peaks import Extremes
 
+Numbers = NDArray[Any]
+
 ROWS = 256
 """How many are drawn at once, so that numbers of them take little memory."""
 
@@ -18,11 +20,9 @@ def draw(extremes: Extremes, size: Size, vmargin: int, fill: Color, background: 
     """A column for each step, from its lowest to its highest sample, with smooth ends."""
     low, high = _connected(extremes)
     inner = size.height - 2 * vmargin
-    top, bottom = (vmargin + (1 - edge) / 2 * inner for edge in (high, low))
-    # Silence is a line, too, and lies on one row.
-    is_thin = bottom - top < 1
-    row = np.clip(np.floor((top + bottom) / 2), vmargin, size.height - vmargin - 1)
-    top, bottom = np.where(is_thin, row, top), np.where(is_thin, row + 1, bottom)
+    # The line of silence is a row of pixels; all swings are drawn by a pen as thick as that.
+    silence, most = vmargin + inner // 2, (inner - 1) // 2
+    top, bottom = silence - high * most, silence + 1 - low * most
     bands = [
         _covered(top, bottom, np.arange(start, min(start + ROWS, size.height)))
         for start in range(0, size.height, ROWS)
@@ -32,7 +32,7 @@ def draw(extremes: Extremes, size: Size, vmargin: int, fill: Color, background: 
     return image.maplut(_colours(fill, background)).copy(interpretation="srgb").copy_memory()
 
 
-def _connected(extremes: Extremes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _connected(extremes: Extremes) -> tuple[Numbers, Numbers]:
     """Neighbours that do not overlap are drawn to meet half way: else a slow wave is dots."""
     low, high = extremes.astype(np.float64)
     lower, higher = low.copy(), high.copy()
@@ -42,13 +42,12 @@ def _connected(extremes: Extremes) -> tuple[NDArray[np.float64], NDArray[np.floa
     return lower, higher
 
 
-def _covered(
-    top: NDArray[np.float64], bottom: NDArray[np.float64], rows: NDArray[np.int64]
-) -> NDArray[Any]:
+def _covered(top: Numbers, bottom: Numbers, rows: Numbers) -> Numbers:
     """How much of each pixel of these rows, 0 to 255, lies between both."""
     row = rows[:, np.newaxis]
-    share = np.minimum(bottom, row + 1) - np.maximum(top, row)
-    return np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8)
+    share = np.clip(np.minimum(bottom, row + 1) - np.maximum(top, row), 0, 1)
+    covered: Numbers = np.rint(share * 255).astype(np.uint8)
+    return covered
 
 
 def _colours(fill: Color, background: Color) -> Image:
