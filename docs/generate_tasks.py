@@ -127,7 +127,11 @@ def _inputs(params: type[Params]) -> Iterator[str]:
         for struct in _structs_in(hint):
             yield f"Each value of `{name}` is an object of these:"
             yield _parameters(struct)
-        if structs := _tagged_in_list(hint):
+        structs = _structs_in_union(hint)
+        if structs and not structs[0].__struct_config__.tag:
+            yield f"Each of `{name}` may be an object of these:"
+            yield from map(_parameters, structs)
+        elif structs:
             yield f"Each of `{name}` is an object with a `type`, which says what else it may have:"
             for struct in structs:
                 yield f'`"type": "{struct.__struct_config__.tag}"`'
@@ -163,8 +167,8 @@ def _outputs(result: Any) -> Iterator[str]:
 
 
 def _output(name: str, hint: Any) -> tuple[str, str]:
-    if hint is File:
-        return f"`{name}`", "URL of a file"
+    if base_of(hint) is File:
+        return f"`{name}`", "URL of a file" + (" or null" if _is_optional(hint) else "")
     if hint is Files:
         return "the names that were asked for", "URL of a file each"
     words = f": {_allowed(hint)}" if get_origin(hint) is Literal else ""
@@ -232,10 +236,11 @@ def _structs_in_list(hint: Any) -> list[type[Struct]]:
     return [item for item in items if isinstance(item, type) and issubclass(item, Struct)]
 
 
-def _tagged_in_list(hint: Any) -> list[type[Struct]]:
-    """What the items of a list are, where a type tells them apart."""
+def _structs_in_union(hint: Any) -> list[type[Struct]]:
+    """What the items of a list may be, where they may be several things."""
     items = get_args(base_of(hint))[:1] if get_origin(base_of(hint)) is list else ()
-    return [one for item in items for one in get_args(item) if is_union(item)]
+    options = [one for item in items if is_union(item) for one in get_args(item)]
+    return [one for one in options if isinstance(one, type) and issubclass(one, Struct)]
 
 
 def _is_optional(hint: Any) -> bool:

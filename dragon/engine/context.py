@@ -21,6 +21,8 @@ _EXTENSIONS = {
     "image/avif": ".avif",
     "image/webp": ".webp",
     "image/jpeg": ".jpg",
+    "application/vnd.apple.mpegurl": ".m3u8",
+    "video/mp2t": ".ts",
     "video/mp4": ".mp4",
     "video/webm": ".webm",
     "video/x-matroska": ".mkv",

@@ -9,7 +9,14 @@ from msgspec import Meta
 
 from dragon.task import Catalogue, ChildResult, Context, Params, TaskError, TaskFailed, task
 from tasks.toolkit.references import Reference, parse, replace
-from tasks.toolkit.steps import Step, needs, parameters_of, reference_problems, step_problems
+from tasks.toolkit.steps import (
+    PIPELINE,
+    Step,
+    needs,
+    parameters_of,
+    reference_problems,
+    step_problems,
+)
 
 Name = Annotated[
     str,
@@ -63,7 +70,7 @@ def check(params: PipelineParams, tasks: Catalogue) -> dict[str, list[str]]:
     return {name: found for name, found in problems.items() if found}
 
 
-@task("media.pipeline", kind="flow", timeout_seconds=600, check=check)
+@task(PIPELINE, kind="flow", timeout_seconds=600, check=check)
 async def pipeline(params: PipelineParams, ctx: Context) -> dict[str, Any]:
     running = Pipeline(params, ctx)
     await running.run()

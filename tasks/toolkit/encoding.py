@@ -61,6 +61,16 @@ async def make_video(ctx: Context, encoding: Encoding, output: File) -> None:
     check_caps(progress, ctx.limits)
 
 
+def stream_arguments(ctx: Context, encoding: Encoding) -> Arguments:
+    """One run of ffmpeg up to its streams; which container they go into comes after that."""
+    return [
+        *clip_input(ctx, encoding.clip),
+        *_video(encoding, None),
+        *_sound(encoding),
+        *_ending(ctx),
+    ]
+
+
 async def _make_within(ctx: Context, encoding: Encoding, max_bytes: int, output: File) -> Progress:
     """Encode for a size, again a little smaller where the encoder missed it."""
     if encoding.is_copy:
@@ -116,8 +126,7 @@ def _arguments(
         *clip_input(ctx, encoding.clip),
         *_video(encoding, step),
         *(_sound(encoding) if output else ["-an"]),
-        # Where, when and with what a video was made is nobody else's business.
-        *("-map_metadata", "-1", "-map_chapters", "-1", *caps(ctx.limits)),
+        *_ending(ctx),
         *(_container(encoding, output) if output else ["-f", "null", "-"]),
     ]
 
@@ -152,6 +161,11 @@ def _sound(encoding: Encoding) -> Arguments:
         return [*chosen, "-c:a", "copy"]
     made = audio_encoder(encoding.codecs.audio, sound.bitrate, sound.sample_rate, audio.channels)
     return [*chosen, *made]
+
+
+def _ending(ctx: Context) -> Arguments:
+    # Where, when and with what a video was made is nobody else's business.
+    return ["-map_metadata", "-1", "-map_chapters", "-1", *caps(ctx.limits)]
 
 
 def _container(encoding: Encoding, output: File) -> Arguments:

@@ -12,6 +12,9 @@ from tasks.toolkit.references import Reference, find, parse, replace
 Step = Mapping[str, Any]
 """A definition: `task_name`, and the parameters of that task."""
 
+PIPELINE = "media.pipeline"
+"""It is no step of another one: its own steps may be tasks that run others, and that is enough."""
+
 _SOME_FILE = f"dragon:{'A' * 26}/output"
 _FORM = "must be step:NAME or step:NAME/OUTPUT"
 
@@ -60,7 +63,7 @@ def _problems(step: Step, steps: Mapping[str, Step], tasks: Catalogue) -> Iterat
         yield "task_name is missing"
         return
     task = tasks.get(name) if isinstance(name, str) else None
-    if task is None or task.check:
+    if task is None or name == PIPELINE:
         yield f"unknown task_name {str(name)[:100]!r}, choose one of: {_listed(_usable(tasks))}"
         return
     values = parameters_of(step)
@@ -109,11 +112,11 @@ def _outputs(task: TaskType | None) -> dict[str, bool] | None:
     hints = get_type_hints(task.result)
     if Files in hints.values():
         return None
-    return {name: hint is File for name, hint in hints.items()}
+    return {name: hint in (File, File | None) for name, hint in hints.items()}
 
 
 def _usable(tasks: Catalogue) -> list[str]:
-    return [task.name for task in tasks if not task.check]
+    return [task.name for task in tasks if task.name != PIPELINE]
 
 
 def _listed(names: Any) -> str:
