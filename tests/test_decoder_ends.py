@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from dragon.engine.isolation.pool import Decoders
 from dragon.errors import TaskFailed, TaskInterrupted
 from tests import isolated_functions as functions
 from tests.decoders import Announcements, Logs, call, children, held, lives, readable, stop, written
@@ -120,6 +121,17 @@ async def test_a_child_that_served_enough_is_replaced_without_a_gap() -> None:
             while await call(decoders, functions.pid) == first:
                 assert decoders.pids
             await readable(handle)
+
+
+async def test_a_child_that_is_replaced_while_calls_wait_interrupts_none() -> None:
+    seen: set[int] = set()
+
+    async def keep_calling(decoders: Decoders) -> None:
+        while len(seen) < 5:
+            seen.add(await call(decoders, functions.pid))
+
+    async with children(max_jobs=2) as decoders:
+        await asyncio.gather(*(keep_calling(decoders) for _ in range(4)))
 
 
 async def test_children_that_cannot_start_interrupt_the_call_and_say_why(logs: Logs) -> None:

@@ -175,11 +175,13 @@ class Decoders:
         self._give_back(child)
 
     async def _dismiss(self, child: Child) -> None:
-        child.retire()
-        await child.gone()
-        self._children.discard(child)
+        """Now, or once it is given back: a call may have taken it, and not have begun to ask."""
+        child.retired = True
         if child in self._idle:
             self._idle.remove(child)
+            child.kill()
+        await child.gone()
+        self._children.discard(child)
 
 
 def _pause_seconds(failures: int) -> float:

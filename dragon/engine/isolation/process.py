@@ -68,6 +68,7 @@ class Child:
         self.pid = process.pid
         self.served = 0
         self.retired = False
+        """Set for the last call, if there is one: nobody gets the child after it."""
         self.confinement: dict[str, str] = {}
         self.spent = asyncio.Event()
         """Set when the child is dead or has served enough: time for another one."""
@@ -127,12 +128,6 @@ class Child:
         if self.served >= self._settings.max_jobs:
             self.spent.set()
         return answer
-
-    def retire(self) -> None:
-        """End the child after the call that it may be busy with."""
-        self.retired = True
-        if self._answer is None:
-            self.kill()
 
     def kill(self) -> None:
         """Kill the child with all that it may have started."""
