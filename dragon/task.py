@@ -30,6 +30,7 @@ __all__ = [
     "TaskFailed",
     "TaskInterrupted",
     "TaskType",
+    "Tell",
     "task",
 ]
 
@@ -71,6 +72,12 @@ Pixels = Annotated[
 
 Descriptor = int
 """In a function run by `Context.isolated`: the open file a Source or File argument became."""
+
+Tell = Callable[[Any], None]
+"""In such a function: what a callable among the arguments became, such as `Context.progress`.
+
+What it is told, JSON of at most 1 KiB, the callable gets: ten times a second at most, the newest.
+"""
 
 
 class Params(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -178,7 +185,8 @@ class Context(Protocol):
         """Run a plain function of a module in a confined child process, away from the network.
 
         Arguments and result travel as MessagePack, by the function's annotations; a Source or
-        File argument arrives as an open Descriptor. Raises what the function raises as
+        File argument arrives as an open Descriptor, and a callable, of which there may be one, as
+        a Tell, by which the function says how far it is. Raises what the function raises as
         TaskFailed, TaskFailed if the child crashes, TaskInterrupted if somebody killed it.
         """
 

@@ -14,7 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from dragon.errors import TaskFailed
-from dragon.task import Descriptor
+from dragon.task import Descriptor, Tell
 
 
 class Box(Struct, frozen=True):
@@ -113,6 +113,42 @@ def outcome(act: Callable[[], Any]) -> str:
     except OSError as error:
         return type(error).__name__
     return "done"
+
+
+def count(to: int, tell: Tell) -> int:
+    for number in range(1, to + 1):
+        tell({"number": number})
+    return to
+
+
+def count_for(seconds: float, tell: Tell) -> int:
+    number, end = 0, time.monotonic() + seconds
+    while time.monotonic() < end:
+        number += 1
+        tell(number)
+    return number
+
+
+def tell_much(size: int, tell: Tell) -> None:
+    tell("x" * size)
+
+
+def tell_and_hang(tell: Tell) -> None:
+    tell(os.getpid())
+    signal.pause()
+
+
+def tell_and_fail(tell: Tell) -> None:
+    tell("begun")
+    raise TaskFailed("no picture in it")
+
+
+def send(message: bytes, times: int, *tell: Tell) -> None:
+    """Take the connection over, and send what no Teller would."""
+    with socket.socket(fileno=os.dup(int(sys.argv[1]))) as connection:
+        for _ in range(times):
+            connection.send(message)
+    signal.pause()
 
 
 def reply_with_garbage_and_descriptors() -> None:

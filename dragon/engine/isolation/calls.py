@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_type_hints
 from msgspec import Raw, Struct
 
 from dragon.engine.isolation import messages
-from dragon.engine.isolation.messages import Done, Failed, Request
+from dragon.engine.isolation.messages import Done, Failed, Request, UnreadableReply
 from dragon.errors import TaskFailed
 from dragon.task import File, Source
 
@@ -20,38 +20,39 @@ class IsolatedBug(Exception):
     """An isolated function raised what is no TaskError; the message is its traceback."""
 
 
-class UnreadableReply(TaskFailed):
-    """What came back was made by no decoder of ours: the file took it over, or broke it."""
-
-
 class Packet(Struct, frozen=True):
-    """An encoded request, and the descriptors to send along."""
+    """An encoded request, the descriptors to send along, and who gets what is told meanwhile."""
 
     message: bytes
     descriptors: list[int]
+    on_told: Callable[[Any], None] | None
 
 
 @contextmanager
 def packed(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Iterator[Packet]:
     """The call as a packet, whose descriptors are open within the block.
 
-    A Source is opened for reading; a File is made if need be, and opened for both.
-    Raises ValueError if a child could not find the function or the call is too large.
+    A Source is opened for reading; a File is made if need be, and opened for both. A callable
+    gets what the function tells. Raises ValueError if a child could not find the function, the
+    call is too large, or there are several callables.
     """
     if "<" in function.__qualname__ or function.__module__ == "__main__":
         raise ValueError(f"{function.__qualname__} is no plain function of a module")
     files = [index for index, value in enumerate(arguments) if isinstance(value, Source | File)]
-    plain = [None if index in files else value for index, value in enumerate(arguments)]
+    callables = [index for index, value in enumerate(arguments) if callable(value)]
+    away = {*files, *callables}
+    plain = [None if index in away else value for index, value in enumerate(arguments)]
     request = Request(
         function=f"{function.__module__}:{function.__qualname__}",
         arguments=tuple(Raw(messages.encode(value)) for value in plain),
         descriptors=tuple(files),
+        tell=callables[0] if callables else None,
     )
     message = messages.encode(request)
-    _check_size(request.function, len(message), len(files))
+    _check(request.function, len(message), len(files), len(callables))
     with ExitStack() as opened:
         descriptors = [_open(arguments[index], opened) for index in files]
-        yield Packet(message, descriptors)
+        yield Packet(message, descriptors, arguments[callables[0]] if callables else None)
 
 
 def unpacked(function: Callable[..., T], message: bytes) -> T:
@@ -73,7 +74,7 @@ def unpacked(function: Callable[..., T], message: bytes) -> T:
         raise IsolatedBug(f"{function.__qualname__} returned something else: {error}") from None
 
 
-def _check_size(function: str, size: int, files: int) -> None:
+def _check(function: str, size: int, files: int, callables: int) -> None:
     if size > messages.MAX_MESSAGE_BYTES:
         raise ValueError(
             f"the arguments of {function} take {size} bytes; "
@@ -83,6 +84,8 @@ def _check_size(function: str, size: int, files: int) -> None:
         raise ValueError(
             f"{function} got {files} files; at most {messages.MAX_DESCRIPTORS} fit into a call"
         )
+    if callables > 1:
+        raise ValueError(f"{function} got {callables} callables; it can tell one only")
 
 
 def _open(file: Source | File, opened: ExitStack) -> int:

@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, get_type_hints
 
 from msgspec import Raw
@@ -15,6 +15,7 @@ from msgspec import Raw
 from dragon.engine.isolation import messages
 from dragon.engine.isolation.confine import confine, leave_network, limit_cpu
 from dragon.engine.isolation.messages import Bug, Done, Failed, Ready, Reply, Request, Start
+from dragon.engine.isolation.tells import Teller
 from dragon.errors import TaskError
 from dragon.kernel import die_with_parent
 
@@ -41,16 +42,19 @@ def _serve_one(connection: socket.socket, start: Start) -> bool:
     try:
         if message:
             limit_cpu(start.cpu_seconds)
-            connection.send(_answer(message, descriptors, start))
+            teller = Teller(connection)
+            answer = _answer(message, descriptors, teller, start)
+            teller.close()
+            connection.send(answer)
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
     return bool(message)
 
 
-def _answer(message: bytes, descriptors: list[int], start: Start) -> bytes:
+def _answer(message: bytes, descriptors: list[int], teller: Teller, start: Start) -> bytes:
     request = messages.decode_request(message)
-    answer = messages.encode(_call(request, descriptors, start))
+    answer = messages.encode(_call(request, descriptors, teller, start))
     if len(answer) > messages.MAX_MESSAGE_BYTES:
         answer = messages.encode(
             Bug(
@@ -61,10 +65,11 @@ def _answer(message: bytes, descriptors: list[int], start: Start) -> bytes:
     return answer
 
 
-def _call(request: Request, descriptors: list[int], start: Start) -> Reply:
+def _call(request: Request, descriptors: list[int], teller: Teller, start: Start) -> Reply:
     try:
         function = _find(request.function)
-        arguments = _arguments(function, request, descriptors)
+        replaced = dict(zip(request.descriptors, descriptors, strict=True)) | {request.tell: teller}
+        arguments = _arguments(function, request, replaced)
         value = function(*arguments)
         return Done(Raw(messages.encode(value)))
     except MemoryError:
@@ -87,11 +92,12 @@ def _find(name: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
-def _arguments(function: Callable[..., Any], request: Request, descriptors: list[int]) -> list[Any]:
+def _arguments(
+    function: Callable[..., Any], request: Request, replaced: Mapping[int | None, Any]
+) -> list[Any]:
     types = _argument_types(function, len(request.arguments))
-    opened = dict(zip(request.descriptors, descriptors, strict=True))
     return [
-        opened[index] if index in opened else messages.decode(raw, type_)
+        replaced[index] if index in replaced else messages.decode(raw, type_)
         for index, (raw, type_) in enumerate(zip(request.arguments, types, strict=True))
     ]
 

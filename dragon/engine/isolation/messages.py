@@ -5,6 +5,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
+from dragon.errors import TaskFailed
+
 MAX_MESSAGE_BYTES = 128 * 1024
 """One message is one packet of the socket; what is larger belongs into a File."""
 
@@ -33,11 +35,15 @@ class Ready(Struct, frozen=True, kw_only=True):
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """Call `function` ("module:name"); the descriptors sent along replace these arguments."""
+    """Call `function` ("module:name"); the descriptors sent along replace these arguments.
+
+    The argument `tell` becomes what tells values while the function runs, as `tells` has it.
+    """
 
     function: str
     arguments: tuple[msgspec.Raw, ...]
     descriptors: tuple[int, ...] = ()
+    tell: int | None = None
 
 
 class Done(Struct, frozen=True, tag="done"):
@@ -68,6 +74,10 @@ decode_reply = msgspec.msgpack.Decoder[Reply](Reply).decode
 
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """All that msgspec raises on bytes that somebody made up."""
+
+
+class UnreadableReply(TaskFailed):
+    """What came back was made by no decoder of ours: the file took it over, or broke it."""
 
 
 def decode(value: msgspec.Raw, type_: Any) -> Any:

@@ -9,7 +9,8 @@ from typing import Any, Self, TypeVar
 
 import structlog
 
-from dragon.engine.isolation.calls import IsolatedBug, UnreadableReply, packed, unpacked
+from dragon.engine.isolation.calls import IsolatedBug, packed, unpacked
+from dragon.engine.isolation.messages import UnreadableReply
 from dragon.engine.isolation.process import Child, DecoderSettings, NotDelivered, NotStarted
 from dragon.errors import TaskInterrupted
 

@@ -14,6 +14,7 @@ from msgspec import Struct, field
 from dragon.engine.isolation import messages
 from dragon.engine.isolation.calls import Packet
 from dragon.engine.isolation.messages import Start
+from dragon.engine.isolation.tells import Listener
 from dragon.errors import TaskError, TaskFailed, TaskInterrupted
 
 log = structlog.get_logger()
@@ -80,6 +81,7 @@ class Child:
         self._killed = False
         self._gone = asyncio.Event()
         self._answer: asyncio.Future[bytes] | None = None
+        self._listener: Listener | None = None
 
     @classmethod
     async def start(cls, settings: DecoderSettings, tasks: asyncio.TaskGroup) -> "Child":
@@ -111,10 +113,12 @@ class Child:
     async def ask(self, packet: Packet, timeout_seconds: float) -> bytes:
         """Send a request, return the answer.
 
-        Raises NotDelivered, TaskFailed or TaskInterrupted as the child's end deserves. On the
-        deadline, and when cancelled, the child is killed: nothing else would stop a decoder.
+        Raises NotDelivered, TaskFailed or TaskInterrupted as the child's end deserves, or what
+        the packet's `on_told` raises. Then, on the deadline, and when cancelled, the child is
+        killed: nothing else would stop a decoder.
         """
         self.served += 1
+        self._listener = Listener(packet.on_told) if packet.on_told else None
         try:
             async with asyncio.timeout(timeout_seconds):
                 answer = await self._exchange(packet.message, packet.descriptors)
@@ -183,7 +187,15 @@ class Child:
             # Linux says so only if a packet was left unread, which was the request.
             self._answer.set_exception(NotDelivered())
         else:
-            self._answer.set_result(answer)
+            self._hear(answer, self._answer)
+
+    def _hear(self, message: bytes, answer: asyncio.Future[bytes]) -> None:
+        """Of what is told without being asked for, nothing is taken for more than garbage."""
+        try:
+            if not (self._listener and self._listener.hears(message)):
+                answer.set_result(message)
+        except Exception as error:
+            answer.set_exception(error)
 
     async def _died(self) -> TaskError:
         try:
