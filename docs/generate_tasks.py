@@ -74,7 +74,7 @@ def _overview(registry: Registry) -> str:
 def _named(result: Any) -> tuple[str, str]:
     """The names of a result's values, and of its files."""
     if not (isinstance(result, type) and issubclass(result, Struct)):
-        return f"a {_json_type(result)}", "–"
+        return _with_article(_json_type(result)), "–"
     hints = get_type_hints(result, include_extras=True)
     files = [name for name, hint in hints.items() if base_of(hint) is File]
     values = [name for name, hint in hints.items() if base_of(hint) not in (File, Files)]
@@ -151,8 +151,7 @@ def _parameters(struct: type[Struct]) -> str:
 
 def _outputs(result: Any) -> Iterator[str]:
     if not (isinstance(result, type) and issubclass(result, Struct)):
-        kind = _json_type(result)
-        yield f"The result is {'an' if kind[0] in 'aeiou' else 'a'} {kind}."
+        yield f"The result is {_with_article(_json_type(result))}."
         return
     yield "The result:"
     hints = get_type_hints(result, include_extras=True)
@@ -196,6 +195,10 @@ def _json_type(hint: Any) -> str:
     if get_origin(hint) is Literal:
         hint = type(get_args(hint)[0])
     return JSON_TYPES[get_origin(hint) or hint]
+
+
+def _with_article(kind: str) -> str:
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 
 def _default(field: msgspec.structs.FieldInfo) -> str:
