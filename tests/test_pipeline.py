@@ -82,6 +82,17 @@ async def test_its_files_are_linked_and_not_copied(
         assert await response.read() == kept.read_bytes()
 
 
+async def test_steps_that_end_together_all_give_their_files(api: Api) -> None:
+    names = [f"step{number}" for number in range(12)]
+    steps = {name: {"task_name": "site.text", "text": name} for name in names}
+    result = {name: f"step:{name}/output" for name in names}
+    final = await api.run(task_name="media.pipeline", steps=steps, result=result)
+    assert final["status"] == "success", final
+    for name in names:
+        async with api.session.get(final["result"][name]) as response:
+            assert await response.text() == name
+
+
 async def test_independent_steps_run_side_by_side(api: Api, tmp_path: Path) -> None:
     gate = Gate(tmp_path / "gate")
     steps = {name: gate.task() for name in ("a", "b", "c")}

@@ -28,6 +28,7 @@ class Telling:
         self._result: Any = msgspec.UNSET
         self._has_news = False
         self._sender: asyncio.Task[None] | None = None
+        self._partials = asyncio.Lock()
 
     def progress(self, value: Any) -> None:
         """Ten times a second at most; the newest wins."""
@@ -39,9 +40,11 @@ class Telling:
 
     async def partial(self, result: Any) -> None:
         """Keep the files of a result that is not yet whole, and tell it from now on."""
-        self._result, files = await self.keep(result)
-        line = self._executing()
-        await persist(self._claim.job.key, lambda: self._store.progress(self._claim, line, files))
+        # Two at a time may hold the same file, which can be moved once.
+        async with self._partials:
+            self._result, files = await self.keep(result)
+            line, key = self._executing(), self._claim.job.key
+            await persist(key, lambda: self._store.progress(self._claim, line, files))
 
     async def keep(self, result: Any) -> tuple[msgspec.Raw, tuple[OutputFile, ...]]:
         """Move a result's files to where they are served from; it as clients see it, and they."""

@@ -4,13 +4,16 @@ import os
 import re
 from collections.abc import Sequence
 from math import ceil
-from typing import BinaryIO, Literal
+from typing import Annotated, BinaryIO, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from dragon.task import Descriptor, TaskFailed
 
 Packing = Literal["cmaf", "ts"]
+SegmentSeconds = Annotated[
+    int, Meta(ge=1, le=20, extra={"expected": "a whole number of seconds from 1 to 20"})
+]
 
 PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
 MEDIA_TYPES: dict[Packing, str] = {"cmaf": "video/mp4", "ts": "video/mp2t"}

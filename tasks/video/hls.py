@@ -10,9 +10,8 @@ from msgspec import Meta, Struct
 from dragon.task import Catalogue, ChildResult, Context, File, Params, Result, SourceUrl, task
 from tasks.toolkit.clips import fetch_clip
 from tasks.toolkit.geometry import Size
-from tasks.toolkit.hls import PLAYLIST_TYPE, Packing, Variant, master_playlist
+from tasks.toolkit.hls import PLAYLIST_TYPE, Packing, SegmentSeconds, Variant, master_playlist
 from tasks.toolkit.ladder import USUAL, Name, Rendition, choose, size_of, title
-from tasks.video.rendition import SegmentSeconds
 
 Renditions = Annotated[
     list[Name | Rendition],
@@ -90,6 +89,7 @@ class Ladder:
         self._made: dict[str, ChildResult] = {}
         self._progress: dict[str, dict[str, Any]] = {}
         self._began = time.monotonic()
+        self._partials = asyncio.Lock()
 
     async def make(self, rendition: Rendition) -> None:
         def note(progress: dict[str, Any]) -> None:
@@ -111,7 +111,9 @@ class Ladder:
         self._progress[title(rendition)] = {"fraction": 1}
         self._tell()
         if len(self._made) < len(self._sizes):
-            await self._ctx.partial(self.result())
+            # The playlist of one must be in its place before that of the next is written.
+            async with self._partials:
+                await self._ctx.partial(self.result())
 
     def result(self) -> Hls:
         """Of what is made so far, small ones first: players begin with the first."""

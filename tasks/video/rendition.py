@@ -1,9 +1,5 @@
 """video.rendition: one rendition of an adaptive stream, as video.hls makes several of."""
 
-from typing import Annotated
-
-from msgspec import Meta
-
 from dragon.task import Context, File, Params, Pixels, ProgramFailed, Result, SourceUrl, task
 from tasks.toolkit import hls
 from tasks.toolkit.clips import Clip, check_caps, check_whole, fetch_clip, frame_count
@@ -12,7 +8,7 @@ from tasks.toolkit.encoding import Encoding, Sound, stream_arguments
 from tasks.toolkit.ffmpeg import Arguments
 from tasks.toolkit.filters import Frames, even
 from tasks.toolkit.geometry import Box, check_video, lay_out
-from tasks.toolkit.hls import MEDIA_TYPES, PLAYLIST_TYPE, Packing
+from tasks.toolkit.hls import MEDIA_TYPES, PLAYLIST_TYPE, Packing, SegmentSeconds
 from tasks.toolkit.ladder import Kilobits
 from tasks.toolkit.progress import encode
 from tasks.toolkit.targets import choose_codecs, choose_target
@@ -24,10 +20,6 @@ _SEGMENT_OPTIONS: dict[Packing, tuple[str, ...]] = {
     "cmaf": ("-hls_segment_type", "fmp4", "-hls_segment_options", "movflags=negative_cts_offsets"),
     "ts": ("-hls_segment_type", "mpegts"),
 }
-
-SegmentSeconds = Annotated[
-    int, Meta(ge=1, le=20, extra={"expected": "a whole number of seconds from 1 to 20"})
-]
 
 
 class RenditionParams(Params, frozen=True):
