@@ -9,6 +9,7 @@ from pyvips import Image
 
 from dragon.task import MediaLimits
 from tasks.toolkit.geometry import Size
+from tasks.toolkit.progress import Progress
 from tasks.video import thumb
 from tests.clips import run_ffmpeg
 from tests.pictures import URL
@@ -20,7 +21,14 @@ class Still:
     def __init__(self, path: Path, limits: MediaLimits | None = None, **params: Any) -> None:
         with path.open("rb") as source, tempfile.TemporaryFile() as output:
             asked = thumb.ThumbParams(url=URL, **params)
-            made = thumb.render(asked, source.fileno(), output.fileno(), limits or MediaLimits())
+            self.told: list[Progress] = []
+            made = thumb.render(
+                asked,
+                source.fileno(),
+                output.fileno(),
+                limits or MediaLimits(),
+                self.told.append,
+            )
             self.data = os.pread(output.fileno(), 10_000_000, 0)
         self.image = Image.new_from_buffer(self.data, "")
         self.size, self.original, self.duration = made.output, made.original, made.duration

@@ -1,6 +1,8 @@
 """audio.beats finds beats within 50 ms, the first of each bar, and none where there are none."""
 
 from pathlib import Path
+from time import monotonic
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -30,7 +32,7 @@ def told(tmp_path: Path) -> File:
 def beats_of(path: Path, limits: MediaLimits = LIMITS) -> Beats:
     told = path.with_suffix(".json")
     with path.open("rb") as source, told.open("wb") as output:
-        find(URL, source.fileno(), output.fileno(), limits)
+        find(URL, source.fileno(), output.fileno(), limits, [].append)
     return msgspec.json.decode(told.read_bytes(), type=Beats)
 
 
@@ -209,8 +211,29 @@ async def test_beats_are_found_inside_of_a_confined_child(tmp_path: Path, told: 
     source = Source(url=URL, path=path, size=path.stat().st_size)
     usual = decoders.settings(warm=WARM, environment=WARM_ENVIRONMENT, memory_bytes=2 * 1024**3)
     async with Decoders(usual) as children:
-        await children.call(find, URL, source, told, LIMITS, timeout_seconds=30)
+        progress: list[Any] = []
+        await children.call(find, URL, source, told, LIMITS, progress.append, timeout_seconds=30)
     assert_same(read(told).beats, times)
+    assert progress[-1] == {"fraction": 1.0, "out_time": 8.0, "seconds_left": 0.0}
+
+
+async def test_beats_of_long_music_are_told_at_least_once_a_second(
+    tmp_path: Path, told: File
+) -> None:
+    path = tmp_path / "long.mp3"
+    tone = ("-f", "lavfi", "-i", "sine=frequency=220:beep_factor=4:duration=600")
+    run_ffmpeg(*tone, "-ar", "16000", "-b:a", "32k", str(path))
+    source = Source(url=URL, path=path, size=path.stat().st_size)
+    usual = decoders.settings(warm=WARM, environment=WARM_ENVIRONMENT, memory_bytes=2 * 1024**3)
+    progress: list[dict[str, float]] = []
+    async with Decoders(usual) as children:
+        began = monotonic()
+        await children.call(find, URL, source, told, LIMITS, progress.append, timeout_seconds=60)
+        took = monotonic() - began
+    fractions = [value["fraction"] for value in progress]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
+    assert took <= len(progress) <= 10 * took + 2
 
 
 def test_what_no_decoder_of_ours_wrote_is_not_believed(told: File) -> None:

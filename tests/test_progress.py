@@ -2,7 +2,7 @@
 
 import msgspec
 
-from tasks.toolkit.progress import Progress, ProgressReader
+from tasks.toolkit.progress import Meter, Progress, ProgressReader
 
 
 class Clock:
@@ -66,3 +66,19 @@ def test_what_is_not_known_yet_is_left_out() -> None:
 def test_without_a_known_duration_the_figures_are_still_told() -> None:
     [first] = told(block(2.5), seconds=None)
     assert (first.fraction, first.out_time) == (0.0, 2.5)
+
+
+def test_a_meter_tells_its_share_of_the_whole_with_pace_and_estimate() -> None:
+    found: list[Progress] = []
+    clock = Clock()
+    meter = Meter(found.append, begin=0.2, end=0.8, clock=clock)
+    meter.reached(0)
+    clock.now += 2
+    meter.reached(0.5, frames=3, out_time=30)
+    meter.reached(0.4)
+    meter.reached(2)
+    assert found[:2] == [
+        Progress(fraction=0.2),
+        Progress(fraction=0.5, frames=3, out_time=30, speed=15, seconds_left=3.3),
+    ]
+    assert [each.fraction for each in found[2:]] == [0.5, 0.8]

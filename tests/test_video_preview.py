@@ -91,7 +91,9 @@ def test_tiles_have_the_size_asked_for(greys: bytes) -> None:
 
 def test_progress_is_told_and_ends_at_the_whole(greys: bytes) -> None:
     told = Board(greys, interval=0.2).told
-    assert [value["frames"] for value in told] == [4, 8, 10]
+    fractions = [value["fraction"] for value in told]
+    assert fractions == sorted(fractions)
+    assert {value["frames"] for value in told} >= set(range(1, 11))
 
 
 def test_too_many_tiles_are_refused_with_the_interval_that_would_do(clips: Clips) -> None:

@@ -95,7 +95,9 @@ def test_a_section_is_what_the_moment_looks_like(clips: Clips) -> None:
 
 def test_progress_is_told_and_ends_at_the_whole(greys: Path) -> None:
     told = made(greys, count=10).told
-    assert [value["frames"] for value in told] == [4, 8, 10]
+    fractions = [value["fraction"] for value in told]
+    assert fractions == sorted(fractions)
+    assert {value["frames"] for value in told} >= set(range(1, 11))
     assert told[-1]["fraction"] == 1
 
 

@@ -18,6 +18,15 @@ SDR = "scale=320:-1:in_color_matrix=bt709,setparams=range=tv:colorspace=bt709:co
 LIGHT = f"{SDR}:color_trc=iec61966-2-1,zscale=t=linear:npl=203,format=gbrpf32le"
 
 
+def test_a_slow_seek_tells_how_far_it_is(clips: Clips) -> None:
+    one_key_frame = ("-f", "lavfi", "-i", "testsrc2=size=32x32:rate=25:duration=10", "-c:v", "ffv1")
+    told = Still(clips("far.mkv", *one_key_frame, "-g", "1000", "-context", "1"), time=8).told
+    fractions = [each.fraction for each in told]
+    assert fractions == sorted(set(fractions))
+    assert len(told) == 200
+    assert fractions[100] == 0.5
+
+
 def recoloured(clips: Clips, name: str, filters: str, *options: str) -> Path:
     cut = ("-ss", "3", "-i", str(BUNNY), "-frames:v", "2", "-an", "-vf", filters)
     return clips(name, *cut, *HEVC, "-pix_fmt", "yuv420p10le", *options)

@@ -37,7 +37,7 @@ class Workbench:
         return File(name=name, filename=name, content_type=content_type, path=path)
 
     def progress(self, value: Any) -> None:
-        self.told.append(value)
+        self.told.append(msgspec.to_builtins(value))
 
     async def isolated(self, function: Callable[..., T], *arguments: Any) -> T:
         with ExitStack() as opened:

@@ -11,11 +11,16 @@ from dragon.task import (
     Result,
     SourceUrl,
     TaskFailed,
+    Tell,
     task,
 )
+from tasks.toolkit.progress import Meter, Progress
 
 MAX_TOLD_BYTES = 16 * 1024 * 1024
 """Of a child that was taken over, no more is read than this."""
+
+HEARING = 0.9
+"""Of the whole work; to find the beats in what was heard is the rest."""
 
 
 class BeatsParams(Params, frozen=True):
@@ -39,16 +44,19 @@ async def beats(params: BeatsParams, ctx: Context) -> Beats:
     source = await ctx.fetch(params.url, is_media=True)
     # The beats of some hours are too many for an answer of a child: they come in a file.
     told = ctx.output("beats", "application/json")
-    await ctx.isolated(find, params.url, source, told, ctx.limits)
+    await ctx.isolated(find, params.url, source, told, ctx.limits, ctx.progress)
     return read(told)
 
 
-def find(url: str, source: Descriptor, output: Descriptor, limits: MediaLimits) -> None:
+def find(url: str, source: Descriptor, output: Descriptor, limits: MediaLimits, tell: Tell) -> None:
     """Runs in a decoder child."""
     from tasks.toolkit import demux, rhythm, sound
 
+    meter = Meter(tell, end=HEARING)
     with demux.open_media(url, source, limits, "audio") as opened:
-        found = rhythm.rhythm_of(sound.mono(opened, rhythm.SAMPLE_RATE, limits))
+        pieces = sound.mono(opened, rhythm.SAMPLE_RATE, limits)
+        found = rhythm.rhythm_of(sound.metered(pieces, rhythm.SAMPLE_RATE, opened, meter))
+    tell(Progress(fraction=1.0, out_time=round(found.seconds, 2), seconds_left=0.0))
     result = Beats(beats=found.beats, downbeats=found.downbeats, duration=round(found.seconds))
     with open(output, "wb", closefd=False) as file:
         file.write(msgspec.json.encode(result))

@@ -4,11 +4,12 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from dragon.task import Context, Descriptor, File, Params, Pixels, Result, task
+from dragon.task import Context, Descriptor, File, Params, Pixels, Result, Tell, task
 from tasks.toolkit.colors import CLEAR, Color
 from tasks.toolkit.formats import Quality, check_fits
 from tasks.toolkit.geometry import Box, Crop, Size, check_limits
-from tasks.toolkit.sections import Urls, collect, read_sections
+from tasks.toolkit.progress import Meter
+from tasks.toolkit.sections import COLLECTED, Urls, collect, read_sections
 
 Loop = Annotated[
     int,
@@ -71,12 +72,12 @@ async def gif(params: GifParams, ctx: Context) -> Gif:
     milliseconds = round(params.frame_duration * 100) * 10
     frames = Frames(size=size, count=count, milliseconds=milliseconds, loop=params.loop)
     output = ctx.output("output", "image/gif")
-    await ctx.isolated(animate, sections, output, frames, params.quality)
+    await ctx.isolated(animate, sections, output, frames, params.quality, ctx.progress)
     return Gif(width=size.width, height=size.height, count=count, output=output)
 
 
 def animate(
-    sections: Descriptor, output: Descriptor, frames: Frames, quality: Quality | None
+    sections: Descriptor, output: Descriptor, frames: Frames, quality: Quality | None, tell: Tell
 ) -> None:
     """Runs in a decoder child."""
     from pyvips import GValue
@@ -89,4 +90,6 @@ def animate(
     # libvips counts how often it is shown, not repeated; 0 is for ever there, too.
     times = 1 + max(0, frames.loop) if frames.loop else 0
     image.set_type(GValue.gint_type, "loop", times)
-    saving.save(image, output, "gif", quality)
+    meter = Meter(tell, begin=COLLECTED)
+    saving.save(framing.metered(image, meter, frames.count), output, "gif", quality)
+    meter.reached(1, frames=frames.count)

@@ -49,7 +49,7 @@ async def strip(params: StripParams, ctx: Context) -> Strip:
     grid = grid_of(size, count, params.wrap)
     output = ctx.output("output", FORMATS[params.format].content_type)
     look = Look(background=params.background, format=params.format, quality=params.quality)
-    await ctx.isolated(arrange, sections, output, grid, look)
+    await ctx.isolated(arrange, sections, output, grid, look, ctx.progress)
     return Strip(
         count=count,
         width=grid.whole.width,

@@ -2,7 +2,7 @@
 
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from math import floor
@@ -31,20 +31,30 @@ SKIPPING_DECODERS = ("h264", "mpeg1video", "mpeg2video", "mpeg4")
 
 
 @contextmanager
-def open_film(url: str, source: Descriptor, limits: MediaLimits) -> Iterator["Film"]:
-    """The video in an open file, within the block. Raises TaskFailed if there is none."""
+def open_film(
+    url: str,
+    source: Descriptor,
+    limits: MediaLimits,
+    on_frame: Callable[[float], None] = lambda share: None,
+) -> Iterator["Film"]:
+    """The video in an open file, within the block. Raises TaskFailed if there is none.
+
+    While a frame is looked for, `on_frame` hears at each before it that is decoded how much of
+    the way from where the search began is done, 0 to 1.
+    """
     with open_media(url, source, limits, "video") as opened:
-        yield Film(opened)
+        yield Film(opened, on_frame)
 
 
 class Film:
     """An open video, whose frames are asked for by time: seconds from the start of the file."""
 
-    def __init__(self, opened: Opened) -> None:
+    def __init__(self, opened: Opened, on_frame: Callable[[float], None]) -> None:
         assert opened.video is not None  # noqa: S101 - it was wanted
         assert opened.decoder is not None  # noqa: S101
         self.duration = duration_of(opened)
         self._opened = opened
+        self._on_frame = on_frame
         self._input = opened.input
         self._stream = opened.video
         self._decoder = opened.decoder
@@ -135,6 +145,7 @@ class Film:
     def _find(self, tick: int) -> VideoFrame | None:
         """The last frame that is not after `tick`, or the first of all, from where we are on."""
         target = self._target(tick)
+        first: int | None = None
         while self._shown is None or tick_of(self._shown) < target:
             frame = self._next_frame(target)
             if frame is None:
@@ -143,6 +154,9 @@ class Film:
                 self._ready.appendleft(frame)
                 break
             self._shown = frame
+            first = tick_of(frame) if first is None else first
+            if tick_of(frame) < target:
+                self._on_frame((tick_of(frame) - first) / (target - first))
         self._ticks = [later for later in self._ticks if later >= target]
         return self._shown
 

@@ -2,13 +2,14 @@
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyvips
 from pyvips import Image
 
 from tasks.toolkit.colors import Color, rgba
 from tasks.toolkit.geometry import Crop, Rectangle, Size, middle
+from tasks.toolkit.progress import Meter
 
 if TYPE_CHECKING:
     from tasks.toolkit.attention import Attention
@@ -49,6 +50,18 @@ def frames_of(image: Image) -> list[Image]:
     """The frames of a picture that has them one below the other."""
     height = image.get_page_height()
     return [image.crop(0, top, image.width, height) for top in range(0, image.height, height)]
+
+
+def metered(image: Image, meter: Meter, frames: int) -> Image:
+    """The same picture of so many frames; while it is written, tells how much of it was."""
+
+    def tell(_: Image, progress: Any) -> None:
+        meter.reached(progress.percent / 100, frames=frames)
+
+    image = image.copy()
+    image.set_progress(True)
+    image.signal_connect("eval", tell)
+    return image
 
 
 def joined(frames: list[Image], like: Image | None = None) -> Image:

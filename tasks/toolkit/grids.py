@@ -4,11 +4,12 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from dragon.task import Descriptor, MediaLimits
+from dragon.task import Descriptor, MediaLimits, Tell
 from tasks.toolkit.colors import Color, rgba
 from tasks.toolkit.formats import Format, Quality, check_fits
 from tasks.toolkit.geometry import Size, check_limits
-from tasks.toolkit.sections import read_sections
+from tasks.toolkit.progress import Meter
+from tasks.toolkit.sections import COLLECTED, read_sections
 
 Wrap = Annotated[int, Meta(ge=1, extra={"expected": "a whole number of sections, at least 1"})]
 
@@ -45,7 +46,7 @@ def check_grid(what: str, grid: Grid, format: Format, limits: MediaLimits) -> No
     check_limits(what, grid.whole, 1, limits)
 
 
-def arrange(sections: Descriptor, output: Descriptor, grid: Grid, look: Look) -> None:
+def arrange(sections: Descriptor, output: Descriptor, grid: Grid, look: Look, tell: Tell) -> None:
     """Runs in a decoder child."""
     from pyvips import Image
 
@@ -53,4 +54,7 @@ def arrange(sections: Descriptor, output: Descriptor, grid: Grid, look: Look) ->
 
     frames = read_sections(sections, grid.section, grid.count)
     image = Image.arrayjoin(frames, across=grid.across, background=rgba(look.background))
-    saving.save(framing.without_idle_alpha(image), output, look.format, look.quality)
+    meter = Meter(tell, begin=COLLECTED)
+    image = framing.metered(framing.without_idle_alpha(image), meter, grid.count)
+    saving.save(image, output, look.format, look.quality)
+    meter.reached(1, frames=grid.count)

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from dragon.task import Context, Descriptor, File, MediaLimits, Source
+from dragon.task import Context, Descriptor, File, MediaLimits, Source, Tell
 from tasks.toolkit.geometry import Box, Size, check_limits, lay_out
-from tasks.toolkit.sections import Section, section_size, write_section
+from tasks.toolkit.progress import Meter
+from tasks.toolkit.sections import COLLECTED, Section, section_size, write_section
 
 _AT_ONCE = 4
-"""So many frames are decoded in one call: a few, as progress is told between calls."""
+"""So many frames are decoded in one call, whose processor time has a limit."""
 
 
 class Survey(Struct, frozen=True, kw_only=True):
@@ -28,6 +29,18 @@ class Placed(Struct, frozen=True):
     tick: int | None = None
 
 
+class Batch(Struct, frozen=True, kw_only=True):
+    """Some of the times: how many came before them, and how many there are in all."""
+
+    times: list[float]
+    before: int
+    whole: int
+
+    @property
+    def end(self) -> int:
+        return self.before + len(self.times)
+
+
 async def collect_moments(
     ctx: Context, source: Source, section: Section, times: Sequence[float], *, repeat: bool
 ) -> tuple[File, int]:
@@ -39,12 +52,10 @@ async def collect_moments(
     file = ctx.output("sections", "application/octet-stream")
     placed = Placed()
     for first in range(0, len(times), _AT_ONCE):
-        batch = list(times[first : first + _AT_ONCE])
-        placed = await ctx.isolated(
-            place, source.url, source, file, section, batch, placed, repeat, ctx.limits
-        )
-        done = first + len(batch)
-        ctx.progress({"fraction": done / len(times), "frames": done})
+        some = list(times[first : first + _AT_ONCE])
+        batch = Batch(times=some, before=first, whole=len(times))
+        how = (section, batch, placed, repeat, ctx.limits)
+        placed = await ctx.isolated(place, source.url, source, file, *how, ctx.progress)
     return file, placed.count
 
 
@@ -67,10 +78,11 @@ def place(
     source: Descriptor,
     file: Descriptor,
     section: Section,
-    times: list[float],
+    batch: Batch,
     placed: Placed,
     repeat: bool,
     limits: MediaLimits,
+    tell: Tell,
 ) -> Placed:
     """Runs in a decoder child: writes the frames at these times behind the sections placed."""
     from tasks.toolkit import framing
@@ -78,9 +90,18 @@ def place(
     from tasks.toolkit.stills import still_of
 
     box = Box(width=section.size.width, height=section.size.height, crop=section.crop)
-    with open_film(url, source, limits) as film:
-        for seconds in times:
+    begin, end = (COLLECTED * count / batch.whole for count in (batch.before, batch.end))
+    meter = Meter(tell, begin=begin, end=end)
+    done = 0
+
+    def on_frame(share: float) -> None:
+        meter.reached((done + share) / len(batch.times), frames=batch.before + done)
+
+    with open_film(url, source, limits, on_frame) as film:
+        for seconds in batch.times:
             frame = film.frame_at(seconds)
+            done += 1
+            on_frame(0)
             if tick_of(frame) == placed.tick and not repeat:
                 continue
             layout = lay_out(film.size_of(frame), box)

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from msgspec import Struct
 
-from dragon.task import Context
+from dragon.task import Context, Tell
 from tasks.toolkit.ffmpeg import Arguments
 
 
@@ -22,6 +22,43 @@ class Progress(Struct, frozen=True, kw_only=True, omit_defaults=True):
     bytes: int | None = None
     speed: float | None = None
     seconds_left: float | None = None
+
+
+class Meter:
+    """Tells how far a work is that counts what it has done, and how long the rest will take."""
+
+    def __init__(
+        self,
+        tell: Tell,
+        *,
+        begin: float = 0.0,
+        end: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """All of this work takes the fraction from `begin` to `end`; it never goes back."""
+        self._tell = tell
+        self._begin = begin
+        self._end = end
+        self._clock = clock
+        self._began = clock()
+        self._fraction = begin
+
+    def reached(
+        self, share: float, *, frames: int | None = None, out_time: float | None = None
+    ) -> None:
+        """So much of this work is done, 0 to 1; 0 if that is not known."""
+        fraction = self._begin + min(1.0, share) * (self._end - self._begin)
+        self._fraction = max(self._fraction, fraction)
+        took, done = self._clock() - self._began, self._fraction - self._begin
+        self._tell(
+            Progress(
+                fraction=round(self._fraction, 4),
+                frames=frames,
+                out_time=None if out_time is None else round(out_time, 2),
+                speed=round(out_time / took, 2) if out_time and took > 0 else None,
+                seconds_left=round(took * (1 - self._fraction) / done, 1) if done > 0 else None,
+            )
+        )
 
 
 class ProgressReader:

@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from dragon.task import Context, Descriptor, File, MediaLimits, Source, SourceUrl
 from tasks.toolkit.colors import Color
 from tasks.toolkit.geometry import Box, Crop, Size, lay_out
+from tasks.toolkit.progress import Meter
 
 if TYPE_CHECKING:
     from pyvips import Image
@@ -28,6 +29,9 @@ Urls = Annotated[
         },
     ),
 ]
+
+COLLECTED = 0.8
+"""Of the whole work; to write what becomes of the sections is the rest."""
 
 _AT_ONCE = 4
 _BANDS = 4
@@ -62,6 +66,7 @@ async def collect(
     fetched = {urls[0]: first}
     slots = asyncio.Semaphore(_AT_ONCE)
     placed: list[int] = []
+    meter = Meter(ctx.progress, end=COLLECTED)
 
     async def add(url: str, places: list[int]) -> None:
         async with slots:
@@ -69,7 +74,7 @@ async def collect(
             await ctx.isolated(place, url, source, file, section, places, ctx.limits)
             _forget(source)
         placed.extend(places)
-        ctx.progress({"fraction": len(placed) / len(urls), "frames": len(placed)})
+        meter.reached(len(placed) / len(urls), frames=len(placed))
 
     await _together(add(url, places) for url, places in _places(urls).items())
     return file, size

@@ -1,6 +1,6 @@
 """Decodes the sound of a media file as one channel of numbers; in decoder children only."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import av
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dragon.task import MediaLimits, TaskFailed
 from tasks.toolkit.demux import Opened, decoded_audio, not_valid
+from tasks.toolkit.progress import Meter
 
 Samples = NDArray[Any]
 """Float numbers of -1 to 1, one after another."""
@@ -44,6 +45,18 @@ def mono(opened: Opened, rate: int, limits: MediaLimits) -> Iterator[Samples]:
         count += len(samples)
         check_seconds(opened, count / rate, limits)
         yield samples
+
+
+def metered(
+    pieces: Iterable[Samples], rate: int, opened: Opened, meter: Meter
+) -> Iterator[Samples]:
+    """The same pieces of its sound; when one was used, tells how far that was."""
+    count, seconds = 0, max(0, opened.input.duration or 0) / av.time_base
+    for samples in pieces:
+        yield samples
+        count += len(samples)
+        out_time = count / rate
+        meter.reached(out_time / seconds if seconds else 0, out_time=out_time)
 
 
 def _silence(count: int) -> Iterator[Samples]:

@@ -71,7 +71,7 @@ async def preview(params: PreviewParams, ctx: Context) -> Preview:
     output = ctx.output("output", FORMATS[params.format].content_type)
     quality = None if params.format in LOSSLESS else params.quality
     look = Look(background=section.background, format=params.format, quality=quality)
-    await ctx.isolated(arrange, sections, output, grid, look)
+    await ctx.isolated(arrange, sections, output, grid, look, ctx.progress)
     track = ctx.output("track", "text/vtt")
     track.path.write_text(web_vtt(output.filename, grid, interval, duration), "utf-8")
     return Preview(

@@ -74,7 +74,7 @@ async def strip(params: StripParams, ctx: Context) -> Strip:
     output = ctx.output("output", FORMATS[params.format].content_type)
     quality = None if params.format in LOSSLESS else params.quality
     look = Look(background=params.background, format=params.format, quality=quality)
-    await ctx.isolated(arrange, sections, output, grid, look)
+    await ctx.isolated(arrange, sections, output, grid, look, ctx.progress)
     return Strip(
         count=count,
         width=grid.whole.width,

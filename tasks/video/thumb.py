@@ -11,10 +11,12 @@ from dragon.task import (
     Pixels,
     Result,
     SourceUrl,
+    Tell,
     task,
 )
 from tasks.toolkit.formats import FORMATS, LOSSLESS, Format, Quality, check_fits
 from tasks.toolkit.geometry import Box, Crop, Size, check_limits, lay_out
+from tasks.toolkit.progress import Meter
 from tasks.toolkit.times import Seconds
 
 
@@ -59,7 +61,7 @@ class Rendered(Struct, frozen=True):
 async def thumb(params: ThumbParams, ctx: Context) -> Thumb:
     source = await ctx.fetch(params.url, is_media=True)
     output = ctx.output("output", FORMATS[params.format].content_type)
-    rendered = await ctx.isolated(render, params, source, output, ctx.limits)
+    rendered = await ctx.isolated(render, params, source, output, ctx.limits, ctx.progress)
     return Thumb(
         width=rendered.output.width,
         height=rendered.output.height,
@@ -72,14 +74,15 @@ async def thumb(params: ThumbParams, ctx: Context) -> Thumb:
 
 
 def render(
-    params: ThumbParams, source: Descriptor, output: Descriptor, limits: MediaLimits
+    params: ThumbParams, source: Descriptor, output: Descriptor, limits: MediaLimits, tell: Tell
 ) -> Rendered:
     """Runs in a decoder child; the descriptors are files opened by the parent."""
     from tasks.toolkit import framing, poster, saving
     from tasks.toolkit.frames import open_film
     from tasks.toolkit.stills import still_of
 
-    with open_film(params.url, source, limits) as film:
+    meter = Meter(tell)
+    with open_film(params.url, source, limits, meter.reached) as film:
         frame = film.frame_at(params.time)
         original = film.size_of(frame)
         layout = lay_out(original, Box(width=params.width, height=params.height, crop=params.crop))
