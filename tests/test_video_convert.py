@@ -125,6 +125,18 @@ async def test_an_animated_webp_moves_as_the_video_does(studio: Studio, clips: C
     assert (result.duration, result.frame_rate) == (2, 10)
 
 
+async def test_sound_that_goes_on_longer_than_the_picture_is_no_damage(
+    studio: Studio, tmp_path: Path
+) -> None:
+    sound = ("-f", "lavfi", "-i", "sine=duration=6")
+    for name in ("long.mp4", "long.mkv"):
+        source = Clips(tmp_path)(name, *PICTURE, *sound, *X264, "-c:a", "aac")
+        assert (await made(studio, source)).duration == pytest.approx(6, abs=0.1)
+        for asked in ({"mute": True}, {"format": "gif", "width": 80}):
+            result = await made(studio, source, **asked)
+            assert result.duration == pytest.approx(2, abs=0.1)
+
+
 async def test_what_does_not_go_together_is_refused(studio: Studio, clips: Clips) -> None:
     with pytest.raises(TaskFailed, match="hevc does not go into webm, which holds vp9, av1"):
         await made(studio, clips("h264.mp4"), format="webm", video_codec="hevc")

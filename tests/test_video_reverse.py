@@ -15,7 +15,7 @@ from tasks.toolkit import probe
 from tasks.toolkit.clips import Clip
 from tasks.toolkit.geometry import Size
 from tasks.video.reverse import Reversed, ReverseParams, pieces, reverse, reverse_within
-from tests.clips import Clips
+from tests.clips import PICTURE, Clips
 from tests.studio import Studio, open_studio, url
 
 X264 = ("-c:v", "libx264", "-preset", "ultrafast")
@@ -25,6 +25,14 @@ X264 = ("-c:v", "libx264", "-preset", "ultrafast")
 async def studio(tmp_path: Path) -> AsyncIterator[Studio]:
     async with open_studio(tmp_path) as studio:
         yield studio
+
+
+async def reverse_within_little(params: ReverseParams, ctx: Context) -> Reversed:
+    """As reverse does it, with memory for a dozen frames."""
+    return await reverse_within(params, ctx, 160 * 90 * 3 // 2 * 13)
+
+
+task("video.reverse")(reverse_within_little)
 
 
 async def made(studio: Studio, path: Path, **params: Any) -> Reversed:
@@ -69,10 +77,6 @@ async def test_the_frames_come_in_the_opposite_order_at_the_same_times(
 
 
 async def test_in_many_pieces_no_frame_is_lost_or_doubled(studio: Studio, tmp_path: Path) -> None:
-    async def reverse_within_little(params: ReverseParams, ctx: Context) -> Reversed:
-        return await reverse_within(params, ctx, 160 * 90 * 3 // 2 * 13)
-
-    task("video.reverse")(reverse_within_little)
     source = ramp(tmp_path, rate="30000/1001")
     result = await studio.run(reverse_within_little, {"url": url(source), "crf": 5})
     before, times = brightness(source)
@@ -129,6 +133,16 @@ async def test_frames_at_unequal_times_are_shown_as_long(studio: Studio, tmp_pat
     assert shown[0.0] > 200
     assert shown[1.2] == pytest.approx(shown[1.4], abs=2)
     assert max(after - before for before, after in pairwise(greys)) < 3
+
+
+async def test_where_only_sound_is_left_there_is_nothing_to_turn(
+    studio: Studio, tmp_path: Path
+) -> None:
+    sound = ("-f", "lavfi", "-i", "sine=duration=6")
+    source = Clips(tmp_path)("long.mkv", *PICTURE, *sound, *X264, "-c:a", "aac")
+    result = await studio.run(reverse_within_little, {"url": url(source)})
+    assert len(brightness(result.output.path)[0]) == 50
+    assert result.duration == pytest.approx(2, abs=0.05)
 
 
 async def test_what_is_no_video_or_cut_off_is_refused(

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from dragon.task import Context, File, ProgramFailed
-from tasks.toolkit.clips import Clip, caps, clip_input
+from tasks.toolkit.clips import Clip, clip_input
 from tasks.toolkit.ffmpeg import Arguments
 from tasks.toolkit.filters import Frames, filter_chain
 from tasks.toolkit.probe import VideoStream
@@ -33,23 +33,23 @@ async def make_gif(ctx: Context, animation: Animation, output: File) -> Progress
     palette = ctx.output("palette", "image/png")
     opened = clip_input(ctx, animation.clip)
     stream = f"0:{animation.clip.video.index}"
-    chain = filter_chain(animation.clip.video, animation.frames)
+    chain = _chain(ctx, animation)
     chosen = ["-map", stream, "-vf", f"{chain},{_PALETTE}"]
     first: Arguments = [*opened, *chosen, "-update", "1", "-f", "image2", palette]
     await _run(ctx, animation, first, end=0.4)
     colours: Arguments = ["-protocol_whitelist", "file", "-f", "png_pipe", "-i", palette]
     draw = ["-filter_complex", f"[{stream}]{chain}[frames];[frames][1:v]{_USE_PALETTE}"]
-    made: Arguments = [*draw, *caps(ctx.limits), "-an", "-loop", "0", "-f", "gif", output]
+    made: Arguments = [*draw, "-an", "-loop", "0", "-f", "gif", output]
     return await _run(ctx, animation, [*opened, *colours, *made], begin=0.4)
 
 
 async def make_webp(ctx: Context, animation: Animation, output: File) -> Progress:
     """Write `output`, with alpha where the source has it."""
     opened = clip_input(ctx, animation.clip)
-    chain = filter_chain(animation.clip.video, animation.frames)
+    chain = _chain(ctx, animation)
     chosen = ["-map", f"0:{animation.clip.video.index}", "-vf", chain]
     encoder = ["-c:v", "libwebp_anim", "-quality", str(animation.quality), "-loop", "0"]
-    made: Arguments = [*chosen, *encoder, *caps(ctx.limits), "-an", "-f", "webp", output]
+    made: Arguments = [*chosen, *encoder, "-an", "-f", "webp", output]
     return await _run(ctx, animation, [*opened, *made])
 
 
@@ -57,6 +57,12 @@ def frame_rate(video: VideoStream, wanted: float | None, most: float) -> float:
     """How many frames a second to take: the source's, but not too many."""
     source = float(video.frame_rate) if video.frame_rate else most
     return wanted or min(source, most)
+
+
+def _chain(ctx: Context, animation: Animation) -> str:
+    """The filters; one frame above the limit tells that there are too many, and is enough."""
+    chain = filter_chain(animation.clip.video, animation.frames)
+    return f"{chain},trim=end_frame={ctx.limits.max_frames + 1}"
 
 
 async def _run(

@@ -28,6 +28,15 @@ class Clip(Struct, frozen=True, kw_only=True):
         return self.start is None and self.end is None
 
     @property
+    def picture_seconds(self) -> float | None:
+        """How long there is something to see; sound may go on, and not each file tells that."""
+        if self.seconds is None or self.media.audio is None:
+            return self.seconds
+        if self.video.duration is None:
+            return None
+        return min(self.seconds, max(0.0, self.video.duration - (self.start or 0.0)))
+
+    @property
     def bit_rate(self) -> int | None:
         """Of the video in bits a second; where only the whole file tells one, that."""
         if self.video.bit_rate is not None or not self.media.duration:
@@ -78,19 +87,22 @@ def clip_input(ctx: Context, clip: Clip) -> Arguments:
     return [*beginning(), *opened]
 
 
-def check_whole(clip: Clip, made_seconds: float | None) -> None:
+def check_whole(clip: Clip, made_seconds: float | None, *, has_sound: bool) -> None:
     """Raises TaskFailed if much less was made than the source promised: it is cut off."""
-    spans.check_whole(clip.source.url, "video", clip.seconds, made_seconds)
+    promised = clip.seconds if has_sound else clip.picture_seconds
+    spans.check_whole(clip.source.url, "video", promised, made_seconds)
 
 
-def caps(limits: MediaLimits) -> tuple[str, ...]:
-    """For an output: no more than may be, whatever times a file has that its header kept quiet."""
-    most = limits.max_video_frames + 1
-    return ("-t", str(limits.max_duration_seconds), "-frames:v", str(most))
+def capped(chain: str, limits: MediaLimits) -> str:
+    """The filters, with one frame above the limit, which tells that there are too many.
+
+    Not by ffmpeg's own option, which would end the sound with the picture.
+    """
+    return f"{chain},trim=end_frame={limits.max_video_frames + 1}"
 
 
 def check_caps(progress: Progress, limits: MediaLimits) -> None:
-    """Raises TaskFailed if there was more to be made than `caps` let through."""
+    """Raises TaskFailed if there was more to be made than `capped` let through."""
     if (progress.frames or 0) > limits.max_video_frames:
         raise TaskFailed(
             "The video has more frames than its header tells, and "

@@ -6,7 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from dragon.task import Context, File, ProgramFailed, TaskFailed
-from tasks.toolkit.clips import Clip, caps, check_caps, clip_input
+from tasks.toolkit.clips import Clip, capped, check_caps, clip_input
 from tasks.toolkit.encoders import Rate, audio_encoder, video_encoder
 from tasks.toolkit.ffmpeg import Arguments
 from tasks.toolkit.filters import Frames, filter_chain
@@ -65,7 +65,7 @@ def stream_arguments(ctx: Context, encoding: Encoding) -> Arguments:
     """One run of ffmpeg up to its streams; which container they go into comes after that."""
     return [
         *clip_input(ctx, encoding.clip),
-        *_video(encoding, None),
+        *_video(ctx, encoding, None),
         *_sound(encoding),
         *_ending(ctx),
     ]
@@ -124,21 +124,21 @@ def _arguments(
     """One run of ffmpeg; without an output, a first pass that only takes notes."""
     return [
         *clip_input(ctx, encoding.clip),
-        *_video(encoding, step),
+        *_video(ctx, encoding, step),
         *(_sound(encoding) if output else ["-an"]),
         *_ending(ctx),
         *(_container(encoding, output) if output else ["-f", "null", "-"]),
     ]
 
 
-def _video(encoding: Encoding, step: Literal[1, 2] | None) -> Arguments:
+def _video(ctx: Context, encoding: Encoding, step: Literal[1, 2] | None) -> Arguments:
     chosen: Arguments = ["-map", f"0:{encoding.clip.video.index}"]
     if encoding.is_copy:
         tag = ["-tag:v", "hvc1"] if encoding.codecs.video == "hevc" else []
         return [*chosen, "-c:v", "copy", *tag]
     return [
         *chosen,
-        *("-vf", filter_chain(encoding.clip.video, encoding.frames)),
+        *("-vf", capped(filter_chain(encoding.clip.video, encoding.frames), ctx.limits)),
         *("-fps_mode", "vfr"),
         # Else times would be rounded to those steps: frames lost, the picture late.
         *(("-enc_time_base", "demux") if _keeps_times(encoding) else ()),
@@ -165,7 +165,8 @@ def _sound(encoding: Encoding) -> Arguments:
 
 def _ending(ctx: Context) -> Arguments:
     # Where, when and with what a video was made is nobody else's business.
-    return ["-map_metadata", "-1", "-map_chapters", "-1", *caps(ctx.limits)]
+    longest = str(ctx.limits.max_duration_seconds)
+    return ["-map_metadata", "-1", "-map_chapters", "-1", "-t", longest]
 
 
 def _container(encoding: Encoding, output: File) -> Arguments:

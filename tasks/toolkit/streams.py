@@ -1,5 +1,6 @@
 """Reads what an opened media file tells of itself; in decoder children, as it loads FFmpeg."""
 
+import re
 from fractions import Fraction
 from itertools import islice, pairwise
 from typing import Any
@@ -28,6 +29,8 @@ NEAR_RATE = 0.02
 _LAYOUTS = {1: "mono", 2: "stereo"}
 """Also where a file tells the number of its channels only."""
 _MICROSECONDS = 1_000_000
+_TOLD_DURATION = re.compile(r"(\d{1,4}):(\d\d):(\d\d(?:\.\d{1,9})?)", re.ASCII)
+_SECONDS_OF = (3600.0, 60.0, 1.0)
 _ORIENTATIONS = {
     (True, 1, 1): 1,
     (True, -1, 1): 2,
@@ -170,7 +173,9 @@ def _has_alpha(stream: AvVideo, frame: VideoFrame) -> bool:
 
 def _seconds(stream: Stream) -> float | None:
     if stream.duration is None or stream.time_base is None:
-        return None
+        # Matroska has it among the words about a stream, where it has it at all.
+        told = _TOLD_DURATION.fullmatch(stream.metadata.get("DURATION", ""))
+        return sum(map(float.__mul__, map(float, told.groups()), _SECONDS_OF)) if told else None
     return float(stream.duration * stream.time_base)
 
 

@@ -159,7 +159,8 @@ async def _make_piece(
         progress = await encode(ctx, arguments, clip.seconds, begin=begin, end=end)
     except ProgramFailed as error:
         raise clip.not_made(error) from None
-    check_whole(clip, progress.out_time)
+    seen_seconds = (progress.frames or 0) / form.frame_rate
+    check_whole(clip, seen_seconds, has_sound=False)
 
 
 def _piece_sound(params: ConcatParams, clip: Clip) -> Arguments:

@@ -84,7 +84,7 @@ async def convert(params: ConvertParams, ctx: Context) -> Converted:
         made = await _animate(params, ctx, clip, target, output)
     else:
         made = await _encode(params, ctx, clip, target, output)
-    check_whole(clip, made.duration)
+    check_whole(clip, made.duration, has_sound=made.audio_codec is not None)
     return made
 
 
@@ -99,8 +99,8 @@ async def _encode(
         raise TaskFailed(f"File '{params.url}' is not a valid video file")
     return Converted(
         content_type=target.content_type,
-        width=video.display.width,
-        height=video.display.height,
+        width=video.width,
+        height=video.height,
         original_width=clip.video.display.width,
         original_height=clip.video.display.height,
         duration=media.duration,
@@ -163,9 +163,12 @@ async def _animate(
     animation = Animation(clip=clip, frames=frames, quality=round(100 - params.crf * 100 / 51))
     make = make_gif if is_gif else make_webp
     progress = await make(ctx, animation, output)
-    if params.max_bytes is not None and output.path.stat().st_size > params.max_bytes:
-        size = output.path.stat().st_size
-        raise TaskFailed(f"the animation takes {size} bytes, more than {params.max_bytes=}")
+    made = round((progress.out_time or 0.0) * rate)
+    check_limits("The animation", frames.layout.scaled, made, ctx.limits)
+    size = output.path.stat().st_size
+    if params.max_bytes is not None and size > params.max_bytes:
+        words = f"more than max_bytes = {params.max_bytes}"
+        raise TaskFailed(f"the animation takes {size} bytes, {words}")
     return Converted(
         content_type=target.content_type,
         width=frames.layout.output.width,

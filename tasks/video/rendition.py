@@ -72,7 +72,7 @@ async def rendition(params: RenditionParams, ctx: Context) -> Made:
     files = [playlist, media, *([init] if init else [])]
     names = [file.filename for file in files[1:]]
     stream = await ctx.isolated(hls.finish, names, *files)
-    check_whole(clip, stream.seconds)
+    check_whole(clip, stream.seconds, has_sound=encoding.sound is not None)
     size = encoding.frames.layout.output
     codecs = [stream.video_codec, *(["mp4a.40.2"] if encoding.sound else [])]
     return Made(

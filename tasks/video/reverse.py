@@ -5,8 +5,18 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from dragon.task import Context, File, Params, Pixels, ProgramFailed, Result, SourceUrl, task
-from tasks.toolkit.clips import Clip, caps, check_whole, clip_input, cut, fetch_clip, frame_count
+from dragon.task import (
+    Context,
+    File,
+    Params,
+    Pixels,
+    ProgramFailed,
+    Result,
+    SourceUrl,
+    TaskFailed,
+    task,
+)
+from tasks.toolkit.clips import Clip, capped, check_whole, clip_input, cut, fetch_clip, frame_count
 from tasks.toolkit.encoders import Kilobits, Rate, VideoCodec, video_encoder
 from tasks.toolkit.ffmpeg import Arguments, seconds
 from tasks.toolkit.filters import Frames, even, filter_chain
@@ -22,7 +32,8 @@ USUAL_BITRATE = 3000
 JOINING = 0.05
 """The share of the work that joining the pieces is."""
 
-_BACKWARDS = ("reverse", "setpts=PTS-STARTPTS")
+_NOTHING = "received no packets"
+_BACKWARDS = "reverse,setpts=PTS-STARTPTS"
 
 
 class ReverseParams(Params, frozen=True):
@@ -69,11 +80,13 @@ async def reverse_within(params: ReverseParams, ctx: Context, piece_bytes: int) 
     made = []
     for number, piece in enumerate(pieces(clip, frames.layout.output, piece_bytes)):
         file = ctx.output(f"piece{number}", "video/mp4")
-        await _reverse_piece(params, ctx, piece, frames, file)
-        made.append(file)
+        if await _reverse_piece(params, ctx, piece, frames, file):
+            made.append(file)
+    if not made:
+        raise TaskFailed(f"File '{params.url}' is not a valid video file: no frame can be read")
     output = ctx.output("output", "video/mp4")
     duration = await join(ctx, made, output, clip.seconds, begin=1 - JOINING)
-    check_whole(clip, duration)
+    check_whole(clip, duration, has_sound=False)
     return Reversed(duration=duration, output=output)
 
 
@@ -82,7 +95,7 @@ def pieces(clip: Clip, size: Size, piece_bytes: int) -> Iterator[Piece]:
     rate = _steady_rate(clip)
     length = max(1, piece_bytes * 2 // (size.width * size.height * 3)) / rate
     between = 0.5 / rate
-    whole = clip.seconds or 0.0
+    whole = clip.picture_seconds or clip.seconds or 0.0
     count = max(1, int(whole / length) + 1)
     share = (1 - JOINING) / count
     for place, number in enumerate(reversed(range(count))):
@@ -93,22 +106,25 @@ def pieces(clip: Clip, size: Size, piece_bytes: int) -> Iterator[Piece]:
 
 async def _reverse_piece(
     params: ReverseParams, ctx: Context, piece: Piece, frames: Frames, file: File
-) -> None:
+) -> bool:
+    """Whether there was anything: where sound goes on, nothing is to be seen any more."""
     clip = piece.clip
     rate = Rate(bitrate=_bitrate(params, clip), crf=params.crf, gop=params.gop)
+    chain = capped(",".join([*_steady(clip), filter_chain(clip.video, frames)]), ctx.limits)
     arguments: Arguments = [
         *clip_input(ctx, clip),
-        *("-map", f"0:{clip.video.index}"),
-        *("-vf", ",".join([*_steady(clip), filter_chain(clip.video, frames), *_BACKWARDS])),
+        *("-map", f"0:{clip.video.index}", "-vf", f"{chain},{_BACKWARDS}"),
         *("-fps_mode", "passthrough", "-an", "-map_metadata", "-1"),
         *video_encoder(params.video_codec, rate),
-        *caps(ctx.limits),
         *("-f", "mp4", file),
     ]
     try:
-        await encode(ctx, arguments, clip.seconds, begin=piece.begin, end=piece.end)
+        progress = await encode(ctx, arguments, clip.seconds, begin=piece.begin, end=piece.end)
     except ProgramFailed as error:
+        if any(_NOTHING in line for line in error.lines):
+            return False
         raise clip.not_made(error) from None
+    return bool(progress.frames)
 
 
 def _steady_rate(clip: Clip) -> float:
