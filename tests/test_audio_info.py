@@ -90,6 +90,11 @@ def test_the_sound_of_a_film_is_as_long_as_it_is_itself(clips: Clips) -> None:
     assert (told.sample_rate, told.channels, told.layout) == (48000, 6, "5.1")
 
 
+def test_opus_lasts_as_long_as_it_plays(clips: Clips) -> None:
+    opus = info_of(clips("opus.opus"))
+    assert (opus.duration, info_of(clips("pcm.wav")).duration) == (2.0, 2.0)
+
+
 def test_a_bit_rate_that_cannot_be_is_not_told(clips: Clips, tmp_path: Path) -> None:
     vorbis = bytearray(clips("vorbis.ogg").read_bytes())
     at = vorbis.index(b"\x01vorbis") + 7 + 9  # the bit rates: most, usual, least

@@ -20,6 +20,7 @@ TAGS = (
 """FFmpeg's names of what listeners want to know; much else in files is about their makers."""
 MAX_TAG_LENGTH = 500
 MAX_BIT_RATE = 1_000_000_000
+OPUS_RATE = 48_000
 LOOK_AHEAD_PACKETS = 100
 """Some decoders need several before they make a sound."""
 COVER_CODECS = ("mjpeg", "png")
@@ -65,7 +66,7 @@ def recording_of(opened: "Opened", limits: MediaLimits) -> Recording:
         raise demux.not_valid(opened.url, "audio")
     media = streams.media_of(opened, limits)
     assert media.audio is not None  # noqa: S101
-    duration = _duration(media)
+    duration = _duration(media, opened.audio.codec_context.extradata)
     return Recording(
         media=media,
         audio=media.audio,
@@ -82,11 +83,17 @@ def hundredths(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 2)
 
 
-def _duration(media: probe.Media) -> float | None:
-    """That of the sound; beside a video it may be shorter than the file."""
+def _duration(media: probe.Media, header: bytes | None) -> float | None:
+    """That of the sound; beside a video it may be shorter than the file.
+
+    In Ogg, Opus counts the first samples, too, which are only there to warm up decoders.
+    """
     told = media.audio.duration if media.audio else None
-    is_beside_video = not media.content_type.startswith("audio/")
-    return told if is_beside_video and told else media.duration
+    if told and not media.content_type.startswith("audio/"):
+        return told
+    if media.duration and media.demuxer == "ogg" and header and header[:8] == b"OpusHead":
+        return max(0.0, media.duration - int.from_bytes(header[10:12], "little") / OPUS_RATE)
+    return media.duration
 
 
 def _bit_rate(media: probe.Media, duration: float | None) -> int | None:
