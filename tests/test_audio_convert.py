@@ -254,6 +254,18 @@ async def test_silence_stays_silent(studio: Studio, clips: Clips) -> None:
     assert not samples(result.output.path).any()
 
 
+async def test_samples_that_are_no_numbers_have_no_loudness(
+    studio: Studio, clips: Clips, tmp_path: Path
+) -> None:
+    data = bytearray(clips("float.wav", *SOUND, "-c:a", "pcm_f32le").read_bytes())
+    data[1000:9000] = np.full(2000, np.nan, "<f4").tobytes()
+    result = await made(
+        studio, write(tmp_path / "nan.wav", bytes(data)), codec="flac", loudness=-20
+    )
+    assert result.loudness is None or np.isfinite(result.loudness)
+    assert result.duration == pytest.approx(2, abs=0.05)
+
+
 @pytest.mark.parametrize("name", ["flac.flac", "vorbis.ogg"])
 async def test_what_is_cut_off_is_refused(
     studio: Studio, clips: Clips, tmp_path: Path, name: str

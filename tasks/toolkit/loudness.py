@@ -67,13 +67,12 @@ class Meter:
 
     def read_line(self, line: str) -> None:
         name, _, value = line.partition("=")
-        with suppress(ValueError):
-            if name == "lavfi.r128.I":
-                self._integrated = float(value)
-            elif name == "lavfi.r128.true_peak":
-                self._peak = float(value)
-            elif not name.startswith("frame:"):
-                self._read_other(line)
+        if name == "lavfi.r128.I":
+            self._integrated = _finite(value, self._integrated)
+        elif name == "lavfi.r128.true_peak":
+            self._peak = _finite(value, self._peak)
+        elif not name.startswith("frame:"):
+            self._read_other(line)
 
 
 class Leveller:
@@ -121,6 +120,13 @@ class Leveller:
         arguments = [*self._arguments, "-af", filters, "-f", "null", "-"]
         await self._ctx.run_program(arguments, meter.read_line)
         return meter.loudness
+
+
+def _finite(text: str, otherwise: float) -> float:
+    """Samples that are no numbers, of which files with a decimal point can be full, have none."""
+    with suppress(ValueError):
+        return value if math.isfinite(value := float(text)) else otherwise
+    return otherwise
 
 
 def _help(tried: list[tuple[float, float]]) -> float:
