@@ -122,12 +122,12 @@ def test_a_part_of_a_compressed_sound_is_found_too(clips: Clips, name: str) -> N
 @pytest.mark.parametrize(
     ("name", "encoder", "full"),
     [
-        ("8.wav", ("-c:a", "pcm_u8"), 0.5),
-        ("24.wav", ("-c:a", "pcm_s24le", "-ar", "96000"), 0.5),
-        ("float.wav", ("-c:a", "pcm_f32le"), 0.5),
-        ("double.wav", ("-c:a", "pcm_f64le"), 0.5),
-        ("planar.flac", ("-c:a", "flac", "-ac", "2"), 0.354),  # as ffmpeg shares mono out
-        ("surround.mka", ("-c:a", "ac3", "-ac", "6"), 0.5),
+        ("loud-8.wav", ("-c:a", "pcm_u8"), 0.5),
+        ("loud-24.wav", ("-c:a", "pcm_s24le", "-ar", "96000"), 0.5),
+        ("loud-float.wav", ("-c:a", "pcm_f32le"), 0.5),
+        ("loud-double.wav", ("-c:a", "pcm_f64le"), 0.5),
+        ("loud-planar.flac", ("-c:a", "flac", "-ac", "2"), 0.354),  # as ffmpeg shares mono out
+        ("loud-surround.mka", ("-c:a", "ac3", "-ac", "6"), 0.5),
     ],
 )
 def test_each_kind_of_samples_has_the_same_scale(
