@@ -15,11 +15,13 @@ from dragon.task import (
     Result,
     SourceUrl,
     TaskFailed,
+    Tell,
     task,
 )
-from tasks.toolkit import recordings, reports, spans
+from tasks.toolkit import recordings, spans
 from tasks.toolkit.colors import Color
 from tasks.toolkit.geometry import Size, check_limits
+from tasks.toolkit.progress import Meter
 from tasks.toolkit.spans import Seconds
 
 if TYPE_CHECKING:
@@ -76,8 +78,7 @@ async def waveform(params: WaveformParams, ctx: Context) -> Waveform:
     check_limits("The waveform", Size(params.width, params.height), 1, ctx.limits)
     source = await ctx.fetch(params.url)
     output = ctx.output("output", CONTENT_TYPES[params.format])
-    report = ctx.output("report", "application/octet-stream")
-    duration = await reports.isolated(ctx, report, render, params, ctx.limits, source, output)
+    duration = await ctx.isolated(render, params, ctx.limits, source, output, ctx.progress)
     return Waveform(
         duration=round(duration, 2),
         width=params.width,
@@ -92,16 +93,20 @@ def render(
     limits: MediaLimits,
     source: Descriptor,
     output: Descriptor,
-    report: Descriptor,
+    tell: Tell,
 ) -> float:
     """Runs in a decoder child; the duration of the source's sound in seconds."""
     from tasks.toolkit import demux, peaks
 
     recording = recordings.read(params.url, source, limits)
     span = spans.cut(recording.duration, params.start, params.end)
-    reporter = reports.Reporter(report, span.seconds)
+    meter = Meter(tell)
+
+    def on_read(seconds: float) -> None:
+        meter.reached(seconds / span.seconds if span.seconds else 0, out_time=seconds)
+
     with demux.open_media(params.url, source, limits, "audio") as opened:
-        found = peaks.peaks_of(opened, span, params.width, limits, reporter.tell)
+        found = peaks.peaks_of(opened, span, params.width, limits, on_read)
     spans.check_whole(params.url, "audio", span.seconds, found.seconds)
     _write(params, found, output)
     return recording.duration or found.seconds
