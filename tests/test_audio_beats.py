@@ -179,8 +179,18 @@ def test_a_video_without_sound_is_named(tmp_path: Path) -> None:
 
 def test_what_lasts_too_long_is_refused_by_the_name_of_its_limit(tmp_path: Path) -> None:
     path = music.clicks(music.beats(120, 8), 8).write(tmp_path / "music.wav")
-    words = r"lasts more than the limit of 7 seconds \(max_duration_seconds\)"
+    words = r"lasts 8 seconds, more than the limit of 7 \(max_duration_seconds\)"
     with pytest.raises(TaskFailed, match=words):
+        beats_of(path, msgspec.structs.replace(LIMITS, max_duration_seconds=7))
+
+
+def test_what_does_not_tell_how_long_it_is_is_counted_before_it_is_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "song.flac"
+    run_ffmpeg("-f", "lavfi", "-i", "anullsrc=sample_rate=8000:duration=8", str(path))
+    data = bytearray(path.read_bytes())
+    data[21:26] = bytes([data[21] & 0xF0, 0, 0, 0, 0])
+    path.write_bytes(data)
+    with pytest.raises(TaskFailed, match=r"lasts 8 seconds, more than the limit of 7 "):
         beats_of(path, msgspec.structs.replace(LIMITS, max_duration_seconds=7))
 
 

@@ -14,6 +14,7 @@ from dragon.task import (
     Tell,
     task,
 )
+from tasks.toolkit import recordings
 from tasks.toolkit.progress import Meter, Progress
 
 MAX_TOLD_BYTES = 16 * 1024 * 1024
@@ -52,6 +53,8 @@ def find(url: str, source: Descriptor, output: Descriptor, limits: MediaLimits, 
     """Runs in a decoder child."""
     from tasks.toolkit import demux, rhythm, sound
 
+    # Packets are counted long before they are decoded: a file may not tell how long it is.
+    recordings.read(url, source, limits)
     meter = Meter(tell, end=HEARING)
     with demux.open_media(url, source, limits, "audio") as opened:
         pieces = sound.mono(opened, rhythm.SAMPLE_RATE, limits)
