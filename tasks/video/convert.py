@@ -33,8 +33,21 @@ from tasks.toolkit.times import Seconds
 
 class ConvertParams(Params, frozen=True):
     """Bitrates are in kbit/s, `sample_rate` in hertz, `gop` in frames, `start` and `end` in
-    seconds. `crf` is the quality, the lower the better, and `video_bitrate` the most that it may
-    take. `max_bytes` is the largest file to be made; `copy` keeps streams that fit as they are.
+    seconds. `crf` is the quality, from 0, the best, to 51 for every codec, and `video_bitrate`
+    the most that it may take.
+
+    Without a `format` the codecs choose it: WebM for VP9, Matroska for sound that MP4 does not
+    hold, else MP4. In a `format` that does not hold H.264 or AAC, these give way to VP9 and Opus.
+    A GIF or WebP moves, and has at most 15 or 25 frames a second if no `frame_rate` is given.
+
+    `copy` keeps streams that are what is asked for already. `max_bytes` is the largest file to be
+    made: in two passes, with the bitrates that fit; a GIF or WebP above it is an error.
+
+    The picture is upright, with square pixels, two columns or rows of which make one of colour:
+    an odd size becomes the even one below. Sound has two channels at most. H.264 has 8 bits, and
+    HDR is mapped to what any screen shows; the others keep 10 bits and HDR. Transparency stays in
+    GIF, WebP and WebM with VP9, and else is black. Words about the source, such as where it was
+    shot, stay behind.
     """
 
     url: SourceUrl
