@@ -290,6 +290,10 @@ async def test_high_dynamic_range_is_kept_or_mapped(studio: Studio, tmp_path: Pa
     assert streams(kept.output.path)["matrix"] == 9
     # Half of the light of white, as a common screen shows it.
     assert picture(mapped.output.path).getpoint(30, 30)[0] == pytest.approx(188, abs=12)
+    for format in ("gif", "webp"):
+        moving = await made(studio, source, format=format)
+        shown = Image.new_from_file(str(moving.output.path)).getpoint(30, 30)[0]
+        assert shown == pytest.approx(188, abs=12)
 
 
 async def test_colours_of_a_large_untold_film_are_not_those_of_a_small_one(

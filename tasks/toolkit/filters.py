@@ -72,7 +72,8 @@ def _tell_colours(video: VideoStream) -> list[str]:
     """Say what is only guessed, or each player guesses anew, by the size that it gets."""
     if video.color_space is not None or is_rgb(video):
         return []
-    matrix = "bt709" if min(video.width, video.height) >= HD_HEIGHT else "smpte170m"
+    is_large = min(video.width, video.height) >= HD_HEIGHT
+    matrix = "bt2020nc" if video.is_hdr else "bt709" if is_large else "smpte170m"
     return [f"setparams=colorspace={matrix}"]
 
 
@@ -93,7 +94,8 @@ def _flatten(video: VideoStream, frames: Frames) -> list[str]:
 
 def _scale(video: VideoStream, frames: Frames) -> list[str]:
     size = frames.layout.scaled
-    options = f"scale={size.width}:{size.height}:out_range={'pc' if frames.is_rgb else 'tv'}"
+    range_ = "pc" if frames.is_rgb and not _is_mapped(video, frames) else "tv"
+    options = f"scale={size.width}:{size.height}:out_range={range_}"
     makes_yuv = (is_rgb(video) or video.alpha) and not frames.is_rgb
     if frames.is_bt709:
         told = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709"
@@ -101,12 +103,16 @@ def _scale(video: VideoStream, frames: Frames) -> list[str]:
     return [options + ":out_color_matrix=bt709" if makes_yuv else options]
 
 
+def _is_mapped(video: VideoStream, frames: Frames) -> bool:
+    return video.is_hdr and not frames.keeps_hdr
+
+
 def _tone_map(video: VideoStream, frames: Frames) -> list[str]:
     """Into what a common screen shows, in linear light, whose white HDR has at 203 nits.
 
     Below, light stays as it is; what is brighter is squeezed into the little that is left.
     """
-    if not video.is_hdr or frames.keeps_hdr:
+    if not _is_mapped(video, frames):
         return []
     matrix = video.color_space or "bt2020nc"
     primaries = video.color_primaries or "bt2020"

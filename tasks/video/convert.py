@@ -43,11 +43,10 @@ class ConvertParams(Params, frozen=True):
     `copy` keeps streams that are what is asked for already. `max_bytes` is the largest file to be
     made: in two passes, with the bitrates that fit; a GIF or WebP above it is an error.
 
-    The picture is upright, with square pixels, two columns or rows of which make one of colour:
-    an odd size becomes the even one below. Sound has two channels at most. H.264 has 8 bits, and
-    HDR is mapped to what any screen shows; the others keep 10 bits and HDR. Transparency stays in
-    GIF, WebP and WebM with VP9, and else is black. Words about the source, such as where it was
-    shot, stay behind.
+    The picture is upright, with square pixels; an odd side becomes the even one below. H.264 has
+    8 bits, and HDR is mapped to what any screen shows; the others keep 10 bits and HDR.
+    Transparency stays in GIF, WebP and WebM with VP9, and else is black. Sound has two channels at
+    most. Words about the source, such as where it was shot, stay behind.
     """
 
     url: SourceUrl
