@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,13 @@ FIGURES = {"fraction", "frames", "out_time", "bytes", "speed", "seconds_left"}
 
 
 def ffmpegs(dragon: Dragon) -> list[psutil.Process]:
-    """Those that are at work: no launcher any more."""
-    return [child for child in dragon.worker().children() if "ffmpeg" in child.name()]
+    """Those that are at work: no launcher any more, and not only asked for their version."""
+    found = []
+    for child in dragon.worker().children():
+        with suppress(psutil.NoSuchProcess):
+            if "ffmpeg" in child.name() and "-progress" in child.cmdline():
+                found.append(child)
+    return found
 
 
 async def test_a_conversion_tells_how_far_it_is_and_gives_a_video(api: Api, origin: Origin) -> None:
