@@ -60,7 +60,7 @@ async def test_music_is_heard(api: Api, origin: Origin, tmp_path: Path) -> None:
 
 async def test_the_sound_of_a_film_is_heard_through(api: Api, origin: Origin) -> None:
     found = await api.run(task_name="audio.beats", url=origin.url("bigbuckbunny.mp4"))
-    assert found["result"]["duration"] == pytest.approx(5.31, abs=0.05)
+    assert found["result"]["duration"] == 5
 
 
 @pytest.mark.parametrize("task", [*LOOKING, "audio.beats"])
