@@ -142,3 +142,29 @@ encode = msgspec.json.Encoder().encode
 decode_status = msgspec.json.Decoder(Status).decode
 decode_job = msgspec.json.Decoder(Job).decode
 decode_files = msgspec.json.Decoder(tuple[OutputFile, ...]).decode
+
+
+class Delivery(NamedTuple):
+    """Jobs that the store sent to a worker unasked; `number` is that of its offer."""
+
+    number: int
+    claims: list[Claim]
+
+
+def decode_claims(packed: bytes) -> list[Claim]:
+    """What a worker got, as the store's scripts pack it."""
+    return [_claim(*parts) for parts in _decode_claims(packed)]
+
+
+def decode_delivery(packed: bytes) -> Delivery:
+    number, claims = _decode_delivery(packed)
+    return Delivery(number, [_claim(*parts) for parts in claims])
+
+
+_Packed = tuple[str, int, int, str]
+_decode_claims = msgspec.msgpack.Decoder(list[_Packed]).decode
+_decode_delivery = msgspec.msgpack.Decoder(tuple[int, list[_Packed]]).decode
+
+
+def _claim(job: str, token: int, attempt: int, started: str) -> Claim:
+    return Claim(job=decode_job(job), token=token, attempt=attempt, started=started)

@@ -48,5 +48,19 @@ async def attempts(own: Dragon, keys: list[str]) -> list[int]:
         return [int(count) for count in counts]
 
 
+async def kill_worker(own: Dragon) -> None:
+    """And wait until Valkey knows of it: before, it may send jobs there, which are lost then."""
+    worker = own.worker()
+    worker.kill()
+    async with Store(own.settings()) as store:
+        pattern = store.keys.take_channel(f"*-{worker.pid}-*")
+
+        async def is_gone() -> bool:
+            client: Any = store.client
+            return not await client.pubsub_channels(pattern)
+
+        await until(is_gone)
+
+
 def second_worker(own: Dragon) -> Part:
     return Part(own.data, "worker", "--redis", own.settings().redis)

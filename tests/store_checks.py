@@ -3,10 +3,14 @@
 from collections import Counter, defaultdict
 from itertools import pairwise
 
-from dragon.schemas import Kind, Update, decode_status
+from dragon.schemas import Delivery, Kind, Update, decode_status
+from dragon.store.offer import Offer
 from dragon.store.store import Claims
 from tests.store_model import LIMITS, Model
 from tests.store_view import PLACES, News, View
+
+OFFERED: dict[Kind, int] = {"fast": 3, "heavy": 2}
+"""The slots of the worker that offers them."""
 
 ARROWS = {
     ("queued", "executing"),
@@ -94,12 +98,13 @@ def check_news(before: View, now: View, news: News) -> None:
     assert told.keys() <= now.records.keys()
     for key, fields in now.records.items():
         old = before.records.get(key)
-        # A new job is told to nobody: the answer to its request says so.
-        first = Update(key, old.version, old.state, old.line) if old else None
+        # A new job is told to nobody: the answer to its request says so, before anything else.
         last = Update(key, fields.version, fields.state, fields.line)
-        steps = [first or last, *told[key]]
+        unheard = Update(key, 1, "queued", b"") if told[key] else last
+        first = Update(key, old.version, old.state, old.line) if old else unheard
+        steps = [first, *told[key]]
         assert steps[-1] == last
-        assert old or fields.version == 1
+        assert old or first.version == 1
         assert all(two.version == one.version + 1 for one, two in pairwise(steps))
         assert {(one.state, two.state) for one, two in pairwise(steps)} <= ARROWS
     for place in PLACES:
@@ -116,3 +121,27 @@ def check_tags(known: dict[str, float], now: View) -> None:
     tags |= {key: fields.tag for key, fields in now.records.items() if fields.token}
     assert {key: tag for key, tag in tags.items() if known.get(key, tag) != tag} == {}
     known |= tags
+
+
+def check_offer(offer: Offer, now: View) -> None:
+    """What the worker runs and what it may be sent are never more than its slots."""
+    if offer.number == now.number:
+        for kind, slots in OFFERED.items():
+            assert 0 <= now.rooms[kind] <= offer.limit(kind) - offer.got[kind] <= slots
+
+
+def check_offered(offer: Offer, now: View, alone: int) -> None:
+    """All that is free is offered after a claim, but not beside jobs that must run alone."""
+    assert offer.number == now.number
+    for kind in OFFERED:
+        assert now.rooms[kind] == (0 if alone else offer.free_slots()[kind])
+
+
+def check_sent(before: View, sent: Delivery) -> None:
+    """Nobody who came before was passed over, and no more came than there was room for."""
+    counts = Counter(claim.job.kind for claim in sent.claims)
+    for place in PLACES:
+        if place.is_claimable and (place.kind in counts or place.is_alone):
+            assert not before.places[place.name]
+    assert all(count <= before.rooms[kind] for kind, count in counts.items())
+    assert all(claim.job.attempts > 1 for claim in sent.claims)

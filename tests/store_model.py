@@ -88,25 +88,25 @@ class Model:
         return job
 
     def renew(self, key: str, token: int) -> bool:
-        is_held = self._holds(key, token)
+        is_held = self.holds(key, token)
         if is_held:
             self.jobs[key].is_due = self.jobs[key].is_silent = False
         return is_held
 
     def progress(self, key: str, token: int) -> bool:
-        is_held = self._holds(key, token)
+        is_held = self.holds(key, token)
         if is_held:
             self.jobs[key].version += 1
         return is_held
 
     def finish(self, key: str, token: int, state: State) -> bool:
-        is_held = self._holds(key, token)
+        is_held = self.holds(key, token)
         if is_held:
             self._end(key, state)
         return is_held
 
     def retry(self, key: str, token: int, *, is_paused: bool, is_counted: bool) -> bool:
-        is_held = self._holds(key, token)
+        is_held = self.holds(key, token)
         if is_held:
             job = self.jobs[key]
             job.attempt -= not is_counted
@@ -171,6 +171,10 @@ class Model:
     def count(self, account: str, state: State) -> int:
         return sum(job.account == account and job.state == state for job in self.jobs.values())
 
+    def holds(self, key: str, token: int) -> bool:
+        job = self.jobs.get(key)
+        return job is not None and job.state == "executing" and job.token == token
+
     def open_keys(self) -> list[str]:
         return [key for key, job in self.jobs.items() if not job.has_ended]
 
@@ -205,10 +209,6 @@ class Model:
                 self.ended[added.state] += 1
             elif request.fingerprint:
                 self.reuse[request.fingerprint] = job.key
-
-    def _holds(self, key: str, token: int) -> bool:
-        job = self.jobs.get(key)
-        return job is not None and job.state == "executing" and job.token == token
 
     def _move(self, job: ModelJob, state: State, *, is_delayed: bool = False) -> None:
         job.state, job.is_delayed = state, is_delayed

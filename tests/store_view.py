@@ -7,7 +7,7 @@ from typing import Any
 import redis.asyncio as redis
 from msgspec import Struct
 
-from dragon.schemas import KINDS, Kind, State, Update
+from dragon.schemas import KINDS, Delivery, Kind, State, Update, decode_delivery
 from dragon.store.store import Store
 from tests.store_model import LIMITS
 from tests.support import DEADLINE_SECONDS
@@ -39,6 +39,9 @@ PLACES = (
 )
 """Everywhere a job may lie."""
 
+TAKER = "taker"
+"""The worker that offers its slots."""
+
 
 class Fields(Struct, frozen=True, kw_only=True):
     """The record of one job; `tag` is its turn in the fair queue, once it was claimed."""
@@ -55,21 +58,26 @@ class Fields(Struct, frozen=True, kw_only=True):
 
 
 class View(Struct, frozen=True, kw_only=True):
-    """One moment of the store: records by key, scores by place and key, counts by account."""
+    """One moment of the store: records by key, scores by place and key, counts by account; of
+    TAKER how many jobs of each class it may still be sent, and the number of its offer."""
 
     records: dict[str, Fields]
     places: dict[str, dict[str, float]]
     counters: dict[str, dict[str, int]]
     ended: dict[str, int]
     reuse: dict[str, str]
+    rooms: dict[str, float]
+    number: int
 
 
 class News(Struct, frozen=True, kw_only=True):
-    """What was told since the last time: statuses, wakes of workers, and jobs to stop."""
+    """What was told since the last time: statuses, wakes of workers, jobs to stop, and jobs sent
+    to TAKER."""
 
     updates: list[Update]
     woken: set[str]
     cancelled: list[str]
+    sent: list[Delivery]
 
 
 async def look(store: Store, keys: Collection[str], fingerprints: Collection[str]) -> View:
@@ -83,6 +91,9 @@ async def look(store: Store, keys: Collection[str], fingerprints: Collection[str
         for name in _COUNTERS:
             pipeline.hgetall(base + name)
         pipeline.mget([f"{base}reuse:{fingerprint}" for fingerprint in fingerprints])
+        for kind in KINDS:
+            pipeline.zscore(f"{base}takers:{kind}", TAKER)
+        pipeline.hget(f"{base}offer:{TAKER}", "number")
         answers: Any = iter(await pipeline.execute())
     records = {key: _fields(next(answers)) for key in keys}
     scores = {name: {key.decode(): score for key, score in next(answers)} for name in names}
@@ -94,6 +105,8 @@ async def look(store: Store, keys: Collection[str], fingerprints: Collection[str
         ended=counts.pop("ended"),
         counters=counts,
         reuse={fingerprint: key.decode() for fingerprint, key in reuse if key},
+        rooms={kind: next(answers) or 0 for kind in KINDS},
+        number=int(next(answers) or 0),
     )
 
 
@@ -128,15 +141,23 @@ def _counts(answer: Mapping[bytes, bytes]) -> dict[str, int]:
 
 async def news_of(listener: redis.client.PubSub, channels: str) -> News:
     """All that was told before now: the answer to a ping comes after it."""
-    news = News(updates=[], woken=set(), cancelled=[])
+    news = News(updates=[], woken=set(), cancelled=[], sent=[])
     await listener.ping()
     async with asyncio.timeout(DEADLINE_SECONDS):
         while True:
             message = await listener.get_message(timeout=DEADLINE_SECONDS)
             if message and message["type"] == "pong":
                 return news
-            if message:
+            # The channel of TAKER is listened to twice: for the store only a name counts.
+            if message and message["type"] == "pmessage":
                 _add(news, message["channel"].decode().removeprefix(channels), message["data"])
+
+
+def add_news(news: News, more: News) -> None:
+    """What was told after that."""
+    news.updates.extend(more.updates)
+    news.woken.update(more.woken)
+    news.sent.extend(more.sent)
 
 
 def _add(news: News, channel: str, data: bytes) -> None:
@@ -145,6 +166,9 @@ def _add(news: News, channel: str, data: bytes) -> None:
         news.woken.add(name)
     elif topic == "cancelled":
         news.cancelled.append(data.decode())
+    elif topic == "take":
+        assert name == TAKER
+        news.sent.append(decode_delivery(data))
     else:
         assert topic == "status"
         for row in data.split(b"\n"):

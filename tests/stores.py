@@ -9,6 +9,7 @@ import redis.asyncio as redis
 
 from dragon.schemas import Claim, Kind, OutputFile, Record, Update
 from dragon.settings import Settings
+from dragon.store.offer import Offer
 from dragon.store.store import Store
 from dragon.store.submission import Submission
 from tests.jobs import line_of, submission
@@ -44,8 +45,10 @@ async def read(store: Store, key: str) -> Record:
     return record
 
 
-async def finish(store: Store, held: Claim, state: Any = "success", **fields: Any) -> bool:
-    return await store.finish(held, state, line_of(held.job.key, state, **fields), ())
+async def finish(
+    store: Store, held: Claim, state: Any = "success", offer: Offer | None = None, **fields: Any
+) -> bool:
+    return await store.finish(held, state, line_of(held.job.key, state, **fields), (), offer)
 
 
 async def retry(

@@ -20,22 +20,27 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from dragon.schemas import Claim, Kind, State
+from dragon.schemas import Claim, Delivery, Kind, State
 from dragon.settings import Settings
+from dragon.store.offer import Offer
 from dragon.store.store import Store
 from dragon.store.submission import Submission
 from tests.jobs import line_of
 from tests.store_checks import (
+    OFFERED,
     check_claims,
     check_counters,
     check_model,
     check_news,
+    check_offer,
+    check_offered,
     check_places,
+    check_sent,
     check_tags,
 )
 from tests.store_drafts import DRAFTS, Desk, Draft, answer, together
 from tests.store_model import LIMITS, Answer, Model
-from tests.store_view import PLACES, View, look, make_due, news_of, now_ms
+from tests.store_view import PLACES, TAKER, View, add_news, look, make_due, news_of, now_ms
 from tests.stores import finish, retry
 from tests.support import DEADLINE_SECONDS
 
@@ -49,7 +54,18 @@ SLOTS = st.fixed_dictionaries(dict.fromkeys(MANY, st.sampled_from([3, 1, 2, 0]))
 
 
 NAMES = ("ready", "parked", "alone", "delayed", "leases")
-WORK = ("ready", "ready", "alone", "die", "end", "drain", "cancel ready", "cancel alone")
+WORK = (
+    "ready",
+    "offer",
+    "offer",
+    "alone",
+    "gap",
+    "die",
+    "end",
+    "drain",
+    "cancel ready",
+    "cancel alone",
+)
 WRITES = ("renew", "progress", "success", "error", "pause", "retry", "drain")
 
 has_keys = precondition(lambda self: bool(self.made))
@@ -70,6 +86,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.desk = Desk()
         self.stopped: list[str] = []
         self.tags: dict[str, float] = {}
+        self.offer = Offer(TAKER, OFFERED)
+        self.taken: list[Claim] = []
         self.open = AsyncExitStack()
         self.runner = asyncio.Runner()
         self.run(self.connect())
@@ -89,6 +107,7 @@ class StoreMachine(RuleBasedStateMachine):
         pubsub = self.store.client.pubsub(ignore_subscribe_messages=True)
         self.listener = await self.open.enter_async_context(pubsub)
         await self.listener.psubscribe(self.store.keys.channels + "*")
+        await self.listener.subscribe(self.store.keys.take_channel(TAKER))
         await news_of(self.listener, self.store.keys.channels)
         self.before = await self.look()
         self.asked_ms = await now_ms(self.store)
@@ -167,6 +186,11 @@ class StoreMachine(RuleBasedStateMachine):
         held = [self.newest[key] for key in self.before.places["leases"]]
         if how in ("ready", "alone"):
             return self.claim_from(how, slots)
+        if how == "offer":
+            return self.claim_and_offer()
+        if how == "gap":
+            self.offer.renew()
+            return []
         if how == "die":
             for _ in ("silent", "lost"):
                 self.time_passes(self.model.open_keys())
@@ -193,12 +217,43 @@ class StoreMachine(RuleBasedStateMachine):
 
     def claim_from(self, source: str, slots: dict[Kind, int]) -> list[Claim]:
         got = self.run(self.store.claim("worker", slots, 0, is_alone=source == "alone"))
-        for held in got.claims:
-            job = self.model.claim(held.job.key)
-            assert (held.token, held.attempt) == (job.token, job.attempt)
-        self.newest |= {held.job.key: held for held in got.claims}
+        self.note_claims(got.claims)
         check_claims(self.run(self.look()), got, source, slots)
         return got.claims
+
+    def claim_and_offer(self) -> list[Claim]:
+        for held in self.taken:
+            if not self.model.holds(held.job.key, held.token):
+                self.offer.free(held)
+        slots = self.offer.free_slots()
+        got = self.run(self.store.claim(TAKER, slots, 0, offer=self.offer))
+        self.note_claims(got.claims)
+        self.take(got.claims)
+        now = self.run(self.look())
+        check_claims(now, got, "ready", slots)
+        check_offered(self.offer, now, got.alone)
+        return got.claims
+
+    def note_claims(self, claims: list[Claim]) -> None:
+        for held in claims:
+            job = self.model.claim(held.job.key)
+            assert (held.token, held.attempt) == (job.token, job.attempt)
+        self.newest |= {held.job.key: held for held in claims}
+
+    def receive(self, sent: Delivery) -> None:
+        """As a worker: what comes of an offer that is no more is handed back."""
+        check_sent(self.before, sent)
+        self.note_claims(sent.claims)
+        if sent.number == self.offer.number:
+            self.take(sent.claims)
+        else:
+            for held in sent.claims:
+                self.retry(held, 0, is_counted=False)
+
+    def take(self, claims: list[Claim]) -> None:
+        self.taken += claims
+        for held in claims:
+            self.offer.take(held)
 
     def renew(self, held: list[Claim]) -> None:
         lost = [one for one in held if not self.model.renew(one.job.key, one.token)]
@@ -211,7 +266,9 @@ class StoreMachine(RuleBasedStateMachine):
 
     def finish(self, held: list[Claim], state: State) -> None:
         expected = [self.model.finish(one.job.key, one.token, state) for one in held]
-        calls = (finish(self.store, one, state) for one in held)
+        for one in held:
+            self.offer.free(one)
+        calls = (finish(self.store, one, state, offer=self.offer) for one in held)
         assert self.run(together(*calls)) == expected
 
     def retry(self, held: Claim, pause_seconds: int, *, is_counted: bool) -> None:
@@ -276,13 +333,18 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def is_sound(self) -> None:
-        now = self.run(self.look())
         news = self.run(news_of(self.listener, self.store.keys.channels))
+        for sent in news.sent:
+            self.receive(sent)
+        if news.sent:
+            add_news(news, self.run(news_of(self.listener, self.store.keys.channels)))
+        now = self.run(self.look())
         check_model(self.model, now)
         check_places(self.model, now)
         check_counters(now)
         check_news(self.before, now, news)
         check_tags(self.tags, now)
+        check_offer(self.offer, now)
         assert news.cancelled == self.stopped
         self.stopped = []
         self.before = now

@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 
 from tests.conftest import Api
-from tests.faults import attempts, create, ends, second_worker
+from tests.faults import attempts, create, ends, kill_worker, second_worker
 from tests.gate import Gate
 from tests.support import CONFIG, Dragon, eventually, is_alive
 from tests.topologies import api_of
@@ -85,7 +85,7 @@ async def test_a_last_attempt_starts_as_soon_as_the_worker_has_nothing_else(
         async with api_of(own.url) as client:
             await create(client, suspect.task())
             await suspect.runs(1)
-            own.worker().kill()
+            await kill_worker(own)
             await create(client, other.task())
             await other.runs(1)
             await eventually(lambda: own.events("job_requeued"))
@@ -99,7 +99,7 @@ async def test_a_last_attempt_waits_no_longer_than_a_lease_for_others(tmp_path: 
         async with api_of(own.url) as client:
             await create(client, suspect.task())
             await suspect.runs(1)
-            own.worker().kill()
+            await kill_worker(own)
             [key] = await create(client, other.task())
             await other.runs(1)
             await suspect.runs(2)

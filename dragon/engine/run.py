@@ -22,6 +22,7 @@ from dragon.errors import TaskFailed, TaskInterrupted
 from dragon.registry import Registry
 from dragon.schemas import Claim, OutputFile, State
 from dragon.settings import Settings
+from dragon.store.offer import Offer
 from dragon.store.store import Store
 from dragon.task import MediaLimits, Params, TaskType
 
@@ -67,15 +68,21 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 
 class Run:
-    """One attempt at a job. Cancelled, it writes nothing, for the lease is lost or handed back."""
+    """One attempt at a job. Cancelled, it writes nothing, for the lease is lost or handed back.
 
-    def __init__(self, tools: Tools, claim: Claim, free_slots: Callable[[int], None]) -> None:
+    Its slot is free for another while it writes how it ended.
+    """
+
+    def __init__(
+        self, tools: Tools, claim: Claim, offer: Offer, free_slots: Callable[[int], None]
+    ) -> None:
         self.claim = claim
         self.phases: dict[str, float] = {}
         self.is_ending = False
         self._context: RunContext | None = None
         self._tools = tools
         self._telling = Telling(tools.store, tools.outputs, claim)
+        self._offer = offer
         self._free_slots = free_slots
 
     async def run(self) -> Outcome:
@@ -83,6 +90,7 @@ class Run:
         try:
             outcome = await self._attempt()
             self.is_ending = True
+            self._offer.free(self.claim)
             await self._write(outcome)
         finally:
             if self._context and self._context.directory:
@@ -187,7 +195,8 @@ class Run:
             return
         line = self._telling.line(outcome.state, result=outcome.result, error=outcome.error)
         is_written = await persist(
-            self.claim.job.key, lambda: store.finish(claim, outcome.state, line, outcome.files)
+            self.claim.job.key,
+            lambda: store.finish(claim, outcome.state, line, outcome.files, self._offer),
         )
         if not is_written and outcome.files and not await self._is_ours(outcome):
             await self._tools.outputs.discard(claim)

@@ -3,10 +3,10 @@
 import asyncio
 import math
 import random
-from collections import Counter
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 import structlog
 
@@ -14,8 +14,9 @@ from dragon.background import Background, is_set_within
 from dragon.engine.durations import Durations
 from dragon.engine.run import Run, Tools
 from dragon.errors import Unavailable
-from dragon.schemas import Claim, Kind
+from dragon.schemas import Claim, Kind, decode_delivery
 from dragon.store.feed import Feed
+from dragon.store.offer import Offer
 
 log = structlog.get_logger()
 
@@ -36,7 +37,8 @@ class Worker:
         self._store = tools.store
         self._settings = tools.settings
         self._slots = slots
-        self._used: Counter[Kind] = Counter()
+        # One for several shards would have to be divided, and leave slots empty in some of them.
+        self._offer = Offer(name, slots, is_made=tools.settings.shards == 1)
         self._runs: dict[Claim, tuple[Run, asyncio.Task[None]]] = {}
         self._wake = asyncio.Event()
         self._is_stopping = False
@@ -50,11 +52,12 @@ class Worker:
 
     async def __aenter__(self) -> Self:
         keys = self._store.keys
-        feed = Feed(self._store.client, self._store.timeout_seconds, self._wake.set)
-        await self._stack.enter_async_context(feed)
+        feed = Feed(self._store.client, self._store.timeout_seconds, self._on_gap)
+        self._feed = await self._stack.enter_async_context(feed)
         wakes = [keys.wake_channel(kind) for kind in self._slots]
         await feed.subscribe(wakes, lambda _: self._wake.set())
         await feed.subscribe([keys.cancelled_channel], self._on_cancelled)
+        await feed.subscribe([keys.take_channel(self.name)], self._on_sent)
         background = await self._stack.enter_async_context(Background())
         self._claimer = background.start(self._claim_forever(), "claim")
         background.start(self._renew_forever(), "renew")
@@ -67,10 +70,21 @@ class Worker:
         self._wake.set()
         # A claim under way may still bring jobs, which would wait for their leases to run out.
         await asyncio.wait([self._claimer], timeout=self._settings.redis_timeout_seconds)
+        await self._withdraw()
         if tasks := [task for _, task in self._runs.values()]:
             await asyncio.wait(tasks, timeout=self._settings.drain_seconds)
-        await asyncio.gather(*(self._hand_back(*left) for left in list(self._runs.values())))
+        await asyncio.gather(*(self._give_up(*left) for left in list(self._runs.values())))
         await self._stack.aclose()
+
+    async def _withdraw(self) -> None:
+        """Offer nothing more, and wait for what is on its way."""
+        self._offer.set_open(False)
+        try:
+            if self._offer.number:
+                await self._store.claim(self.name, self._free_slots(), 0, offer=self._offer)
+                await self._feed.catch_up()
+        except Unavailable as error:
+            log.warning("withdraw_failed", error=error.message)
 
     async def _claim_forever(self) -> None:
         while not self._is_stopping:
@@ -79,6 +93,8 @@ class Worker:
                 await self._claim_once()
             except Unavailable as error:
                 log.warning("claim_failed", error=error.message)
+                # It may have landed, and what it got is lost.
+                self._offer.renew()
                 await asyncio.sleep(random.uniform(0.2, 0.6))  # noqa: S311
                 continue
             free_slots = self._free_slots()
@@ -88,12 +104,13 @@ class Worker:
     async def _claim_once(self) -> None:
         """Take what the free slots hold, and note for which kinds to ask again."""
         alone = 0
+        self._offer.set_open(not self._is_reserved)
         may_be_ready: set[Kind] = set()
         shards = self._settings.shards
         first = self._first_shard
         for shard in (number % shards for number in range(first, first + shards)):
             free_slots = self._free_slots()
-            answer = await self._store.claim(self.name, free_slots, shard)
+            answer = await self._store.claim(self.name, free_slots, shard, offer=self._offer)
             # Of kinds that had no slot left when this shard's turn came, nothing was asked.
             may_be_ready |= answer.left | {kind for kind, free in free_slots.items() if not free}
             alone += answer.alone
@@ -108,6 +125,7 @@ class Worker:
             # Each that ends may be the last one that a suspect waits for.
             may_be_ready |= BUSY_KINDS & self._slots.keys()
         self._suspects = alone
+        self._offer.set_open(not self._is_reserved)
         self._may_be_ready = may_be_ready
         # Others may take an hour: then it has to run beside them, but never beside another suspect.
         has_waited = now >= self._suspects_since + self._patience_seconds
@@ -119,7 +137,10 @@ class Worker:
         self._suspects_since = math.inf
         for shard in range(self._settings.shards):
             for kind in BUSY_KINDS & self._slots.keys():
-                answer = await self._store.claim(self.name, {kind: 1}, shard, is_alone=True)
+                one = {each: int(each == kind) for each in self._slots}
+                answer = await self._store.claim(
+                    self.name, one, shard, is_alone=True, offer=self._offer
+                )
                 for claim in answer.claims:
                     self._suspect = claim
                     self._start(claim)
@@ -139,24 +160,60 @@ class Worker:
 
     @property
     def _is_busy(self) -> bool:
-        return any(self._used[kind] for kind in BUSY_KINDS)
+        return any(claim.job.kind in BUSY_KINDS for claim in self._runs)
+
+    @property
+    def _is_reserved(self) -> bool:
+        """A job must run alone, or waits for this worker to have no others."""
+        return bool(self._suspects or self._suspect)
 
     def _free_slots(self) -> dict[Kind, int]:
-        """None while a job must run alone, or waits for this worker to have no others."""
-        is_reserved = self._suspects or self._suspect
-        return {
-            kind: 0 if is_reserved else max(0, min(slots - self._used[kind], MAX_CLAIM))
-            for kind, slots in self._slots.items()
-        }
+        return {kind: min(free, MAX_CLAIM) for kind, free in self._offer.free_slots().items()}
+
+    def _on_gap(self) -> None:
+        """What the store sent meanwhile is lost."""
+        self._offer.renew()
+        self._wake.set()
+
+    def _on_sent(self, message: bytes) -> None:
+        """Jobs that the store gives unasked."""
+        delivery = decode_delivery(message)
+        for claim in delivery.claims:
+            if delivery.number == self._offer.number:
+                self._start(claim)
+            else:
+                self._refuse(claim)
 
     def _start(self, claim: Claim) -> None:
-        self._used[claim.job.kind] += 1
-        run = Run(self._tools, claim, partial(self._free, claim.job.kind))
-        self._runs[claim] = run, asyncio.create_task(self._run(run), name=claim.job.key)
+        self._offer.take(claim)
+        run = self._make_run(claim)
+        self._follow(run, self._run(run))
 
-    def _free(self, kind: Kind, slots: int) -> None:
+    def _refuse(self, claim: Claim) -> None:
+        run = self._make_run(claim)
+        self._follow(run, self._hand_back(run))
+
+    def _make_run(self, claim: Claim) -> Run:
+        return Run(self._tools, claim, self._offer, partial(self._lend, claim.job.kind))
+
+    def _follow(self, run: Run, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name=run.claim.job.key)
+        self._runs[run.claim] = run, task
+        # Not at the end of the task itself, which never begins if it is cancelled at once.
+        task.add_done_callback(partial(self._on_end, run.claim))
+
+    def _on_end(self, claim: Claim, _: object) -> None:
+        del self._runs[claim]
+        self._offer.free(claim)
+        # A claim that found a free slot and left nothing needs no other after it.
+        if claim.job.kind in self._may_be_ready or claim is self._suspect:
+            self._wake.set()
+        if claim is self._suspect:
+            self._suspect = None
+
+    def _lend(self, kind: Kind, slots: int) -> None:
         """A job lends its slot to its child, or takes it back, even if another has it by then."""
-        self._used[kind] -= slots
+        self._offer.lend(kind, slots)
         self._wake.set()
 
     async def _run(self, run: Run) -> None:
@@ -181,14 +238,6 @@ class Worker:
         except Exception:
             # Its lease is renewed no longer, so the job is run again elsewhere.
             log.exception("run_died", key=job.key)
-        finally:
-            self._used[job.kind] -= 1
-            self._runs.pop(run.claim, None)
-            # A claim that found a free slot and left nothing needs no other after it.
-            if job.kind in self._may_be_ready or run.claim is self._suspect:
-                self._wake.set()
-            if run.claim is self._suspect:
-                self._suspect = None
 
     async def _renew_forever(self) -> None:
         pause_seconds = self._settings.lease_seconds / RENEWALS_PER_LEASE
@@ -219,9 +268,12 @@ class Worker:
             log.warning(event, key=claim.job.key)
             task.cancel()
 
-    async def _hand_back(self, run: Run, task: asyncio.Task[None]) -> None:
+    async def _give_up(self, run: Run, task: asyncio.Task[None]) -> None:
         task.cancel()
         await asyncio.wait([task], timeout=self._settings.redis_timeout_seconds)
+        await self._hand_back(run)
+
+    async def _hand_back(self, run: Run) -> None:
         try:
             async with asyncio.timeout(self._settings.redis_timeout_seconds):
                 if await run.hand_back():

@@ -17,6 +17,7 @@ from dragon.store.topologies import pubsub_pool
 log = structlog.get_logger()
 
 SILENCE_SECONDS = 5.0
+_CAUGHT_UP = b"caught up"
 
 # The last is what uvloop raises on a connection that is closed already.
 _LOST = (RedisError, OSError, TimeoutError, RuntimeError)
@@ -41,6 +42,7 @@ class Feed:
         self._callbacks: dict[str, Callback] = {}
         self._live: dict[str, asyncio.Event] = {}
         self._pubsub: Any = None
+        self._has_caught_up = asyncio.Event()
         self._background = Background()
         self._lock = asyncio.Lock()
 
@@ -81,6 +83,19 @@ class Feed:
                 await self._pubsub.unsubscribe(*left)
             except _LOST as error:
                 log.debug("unsubscribe_failed", error=str(error))
+
+    async def catch_up(self) -> None:
+        """Returns when all that was published before was passed on; raises Unavailable."""
+        self._has_caught_up.clear()
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                async with self._lock:
+                    if not self._is_connected:
+                        raise Unavailable(UNREACHABLE)
+                    await self._pubsub.ping(_CAUGHT_UP)
+                await self._has_caught_up.wait()
+        except _LOST:
+            raise Unavailable(UNREACHABLE) from None
 
     @property
     def is_live(self) -> bool:
@@ -160,6 +175,8 @@ class Feed:
             if callback := self._callbacks.get(response[1].decode()):
                 callback(response[2])
             return
+        if response == [b"pong", _CAUGHT_UP]:
+            self._has_caught_up.set()
         message = await self._pubsub.handle_message(response)
         if message["type"] == "subscribe":
             if live := self._live.get(message["channel"].decode()):

@@ -65,6 +65,9 @@ class Keys:
     def wake_channel(self, kind: Kind) -> str:
         return f"{self.channels}wake:{kind}"
 
+    def take_channel(self, worker: str) -> str:
+        return f"{self.channels}take:{worker}"
+
 
 def _digest(text: bytes) -> str:
     return base64.b32encode(hashlib.sha256(text).digest()[:16]).decode()[:KEY_LENGTH]

@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import msgspec
 from msgspec import Struct
@@ -20,6 +20,7 @@ from dragon.schemas import (
     Record,
     State,
     Update,
+    decode_claims,
     decode_files,
     decode_job,
     encode,
@@ -34,6 +35,7 @@ from dragon.store.connection import (
     translated_errors,
 )
 from dragon.store.keys import Keys
+from dragon.store.offer import Offer
 from dragon.store.submission import Submission, pack
 
 QUEUED_RETRY_SECONDS = 5
@@ -47,6 +49,14 @@ class Claims(Struct, frozen=True, kw_only=True):
     claims: list[Claim]
     left: frozenset[Kind]
     alone: int
+
+
+class _Finish(NamedTuple):
+    claim: Claim
+    state: State
+    line: bytes
+    files: bytes
+    offer: Offer | None
 
 
 class Store:
@@ -65,7 +75,9 @@ class Store:
         self._background = Background()
         batch = partial(Batch, self._background.start, settings.redis_timeout_seconds)
         shards = range(settings.shards)
-        self._submits = [batch(partial(self._send_submits, shard), _count_jobs) for shard in shards]
+        self._submits = [
+            batch(partial(self._send_submits, shard), Submission.count_jobs) for shard in shards
+        ]
         self._finishes = [batch(partial(self._send_finishes, shard)) for shard in shards]
         self._progresses = [batch(partial(self._send_progresses, shard)) for shard in shards]
         self._reads = batch(self._send_reads)
@@ -107,21 +119,33 @@ class Store:
         return None
 
     async def claim(
-        self, worker: str, free_slots: dict[Kind, int], shard: int, *, is_alone: bool = False
+        self,
+        worker: str,
+        free_slots: Mapping[Kind, int],
+        shard: int,
+        *,
+        is_alone: bool = False,
+        offer: Offer | None = None,
     ) -> Claims:
-        """Take up to that many jobs of each kind, or with `is_alone` of those that need that."""
-        source = "alone" if is_alone else "ready"
-        pairs = [part for kind, free in free_slots.items() for part in (kind, free)]
+        """Take up to that many jobs of each kind, or with `is_alone` of those that need that.
+
+        What is free then stays offered, if that is open.
+        """
+        offer = offer or Offer(worker, free_slots, is_made=False)
+        fours = [
+            part
+            for kind, free in free_slots.items()
+            for part in (kind, free, offer.limit(kind), offer.got[kind])
+        ]
         asked_at = time.monotonic()
-        arguments = [worker, self.clock.iso(), self._half_lease_ms, source, *pairs]
-        now_us, left, alone, *claims = await self._run("claim", shard, arguments)
+        source = "alone" if is_alone else "ready"
+        arguments = [worker, offer.number, self.clock.iso(), self._half_lease_ms, source, *fours]
+        now_us, left, given, alone, packed = await self._run("claim", shard, arguments)
         self.clock.set(now_us / 1e6, asked_at)
+        offer.note_given(dict(zip(free_slots, given, strict=False)))
         return Claims(
-            claims=[
-                Claim(job=decode_job(blob), token=token, attempt=attempt, started=start.decode())
-                for blob, token, attempt, start in claims
-            ],
-            left=frozenset(kind for kind, count in zip(free_slots, left, strict=True) if count),
+            claims=decode_claims(packed) if packed else [],
+            left=frozenset(kind for kind, count in zip(free_slots, left, strict=False) if count),
             alone=alone,
         )
 
@@ -147,11 +171,16 @@ class Store:
         return bool(await batch.add((claim.job.key, claim.token, line, kept)))
 
     async def finish(
-        self, claim: Claim, state: State, line: bytes, files: Sequence[OutputFile]
+        self,
+        claim: Claim,
+        state: State,
+        line: bytes,
+        files: Sequence[OutputFile],
+        offer: Offer | None = None,
     ) -> bool:
-        """End a running job; False if it is held no longer, and then nothing is changed."""
+        """End a running job, whose slot is free; False if it is held no longer, and stays so."""
         batch = self._finishes[self.keys.shard_of(claim.job.key)]
-        return bool(await batch.add((claim.job.key, claim.token, state, line, encode(files))))
+        return bool(await batch.add(_Finish(claim, state, line, encode(files), offer)))
 
     async def retry(
         self, claim: Claim, line: bytes, *, pause_seconds: float, is_counted: bool
@@ -202,11 +231,21 @@ class Store:
     # How the batches travel.
 
     async def _send_submits(self, shard: int, submissions: Sequence[Submission]) -> Any:
-        packed = msgspec.msgpack.encode([pack(submission) for submission in submissions])
-        return await self._run("submit", shard, [packed])
+        return await self._run("submit", shard, [pack(submissions), self.clock.iso()])
 
-    async def _send_finishes(self, shard: int, finishes: Sequence[tuple[Any, ...]]) -> Any:
-        return await self._run("finish", shard, [part for parts in finishes for part in parts])
+    async def _send_finishes(self, shard: int, finishes: Sequence["_Finish"]) -> Any:
+        # A process has one offer at most.
+        offer = finishes[0].offer
+        more = ["", 0, ""]
+        if offer:
+            kinds = {finish.claim.job.kind for finish in finishes}
+            more = [offer.worker, offer.number, msgspec.msgpack.encode(offer.limits(kinds))]
+        fives = [
+            part
+            for claim, state, line, files, _ in finishes
+            for part in (claim.job.key, claim.token, state, line, files)
+        ]
+        return await self._run("finish", shard, [*more, *fives])
 
     async def _send_progresses(self, shard: int, progresses: Sequence[tuple[Any, ...]]) -> Any:
         return await self._run("progress", shard, [part for parts in progresses for part in parts])
@@ -222,10 +261,6 @@ class Store:
         return await run_script(
             self._scripts[name], self.keys.base(shard), self.keys.channels, arguments
         )
-
-
-def _count_jobs(submission: Submission) -> int:
-    return len(submission.jobs)
 
 
 def _over_limits(words: str, limit: int, count: int, retry_after_seconds: int) -> OverLimits:

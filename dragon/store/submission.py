@@ -1,7 +1,9 @@
 """One request's jobs, on their way into the store."""
 
+from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from dragon.schemas import Claim, Job, Update, encode
@@ -31,9 +33,16 @@ class Submission(Struct, frozen=True, kw_only=True):
     parent: Claim | None = None
     """The run that asks for a child, which then is the only job."""
 
+    def count_jobs(self) -> int:
+        return len(self.jobs)
 
-def pack(submission: Submission) -> tuple[Any, ...]:
-    """As submit.lua reads it."""
+
+def pack(submissions: Iterable[Submission]) -> bytes:
+    """As submit.lua reads them."""
+    return msgspec.msgpack.encode([_pack(submission) for submission in submissions])
+
+
+def _pack(submission: Submission) -> tuple[Any, ...]:
     limits, idempotency, parent = submission.limits, submission.idempotency, submission.parent
     jobs = [
         (

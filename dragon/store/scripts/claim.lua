@@ -1,46 +1,36 @@
 -- claim: queued -> executing, for a worker that has free slots
 --
 -- ARGV[2]  the worker's id
--- ARGV[3]  now, as ISO 8601
--- ARGV[4]  lease, ms
--- ARGV[5]  'ready', or 'alone' for jobs that only a worker without others may take
--- ARGV[6]… pairs: kind, free slots of that kind (0 just says that the worker is alive)
--- Returns  {now in µs, {jobs left ready of each kind, 0 where no slot was free},
---          jobs that wait to run alone, {job blob, token, attempt, start}…}
+-- ARGV[3]  the number of its offer of free slots, 0 if it makes none
+-- ARGV[4]  now, as ISO 8601
+-- ARGV[5]  lease, ms
+-- ARGV[6]  'ready', or 'alone' for jobs that only a worker without others may take
+-- ARGV[7]… fours: kind, how many of that kind are wanted at most (0 just says that the worker is
+--          alive); how many the worker may be given in all, and how many it got so far
+-- Returns  {now in µs, {jobs left ready of each kind, 0 where none were wanted},
+--          {jobs given of each kind so far}, jobs that wait to run alone,
+--          MessagePack: {job blob, token, attempt, start}…; '' if there are none}
 -- Tells    whoever waits for a claimed job: executing
+--
+-- What the worker may be given beyond what it gets now stays offered: `submit` sends it jobs up to
+-- that. A job that was sent and not received counts as given, until the worker makes another
+-- offer, with a higher number.
 
-local claimed, left, alone, newest = {}, {}, 0, 0
-
-local function is_full(kind, account, limit)
-  if limit == '0' or not is_limited(kind) then return false end
-  return counted('running', account) >= tonumber(limit)
-end
-
-local function run(kind, key, tag, is)
-  local account, queued = is[2], is[4]
-  local version, token, attempt = is[5] + 1, is[6] + 1, is[7] + 1
-  -- Two machines told these times: a job must not seem to start before it was queued.
-  local started = ARGV[3] > queued and ARGV[3] or queued
-  local line = '{"status":"executing","key":"' .. key .. '","events":{"queued":"' .. queued
-    .. '","started":"' .. started .. '"}}'
-  redis.call('HSET', base .. 'job:' .. key, 'version', version, 'token', token,
-    'attempt', attempt, 'state', 'executing', 'line', line, 'tag', tag, 'started', started)
-  put('leases', now + ARGV[4], key)
-  if is_limited(kind) then count('running', account, 1) end
-  count('queued', account, -1)
-  tell(key, version, 'executing', line)
-  return {is[1], token, attempt, started}
-end
+local claimed, newest = {}, 0
+local worker, number, source = ARGV[2], tonumber(ARGV[3]), ARGV[6]
+local offer = base .. 'offer:' .. worker
 
 local function claim_one(kind, key, tag)
-  local is = redis.call('HMGET', base .. 'job:' .. key, 'job', 'account', 'limit', 'queued',
-    'version', 'token', 'attempt')
-  if is_full(kind, is[2], is[3]) then
+  local is = redis.call('HMGET', base .. 'job:' .. key, 'job', 'account', 'queued', 'version',
+    'token', 'attempt', 'limit')
+  if is_full(kind, is[2], is[7]) then
     redis.call('ZADD', base .. 'parked:' .. kind .. ':' .. is[2], tag, key)
     count('parked', is[2], 1)
     return
   end
-  claimed[#claimed + 1] = run(kind, key, tag, is)
+  local changes, told = start(key, kind, is, ARGV[4], ARGV[5])
+  redis.call('HSET', base .. 'job:' .. key, 'tag', tag, unpack(changes))
+  claimed[#claimed + 1] = told
   newest = math.max(newest, tonumber(tag))
 end
 
@@ -50,7 +40,7 @@ local function claim_some(kind, free)
   local wanted, tries = #claimed + free, 1000
   while #claimed < wanted and tries > 0 do
     local asked = math.min(wanted - #claimed, tries)
-    local popped = redis.call('ZPOPMIN', base .. ARGV[5] .. ':' .. kind, asked)
+    local popped = redis.call('ZPOPMIN', base .. source .. ':' .. kind, asked)
     for index = 1, #popped, 2 do claim_one(kind, popped[index], popped[index + 1]) end
     if #popped < 2 * asked then return false end
     tries = tries - asked
@@ -67,18 +57,62 @@ local function move_time(kind)
   end
 end
 
-local askers = {}
-for index = 6, #ARGV, 2 do
-  local kind, free = ARGV[index], tonumber(ARGV[index + 1])
+local function count_alone(askers)
+  if redis.call('EXISTS', unpack(askers)) == 0 then return 0 end
+  local alone = 0
+  for _, name in ipairs(askers) do alone = alone + redis.call('ZCARD', name) end
+  return alone
+end
+
+-- What the worker is known to offer, if it is this offer.
+local function read_terms()
+  local terms = {}
+  if number == 0 then return terms end
+  local fields = redis.call('HGETALL', offer)
+  for index = 1, #fields, 2 do terms[fields[index]] = tonumber(fields[index + 1]) end
+  return terms
+end
+
+local known, changed = read_terms(), {}
+-- So late that the worker has given this call up: what it got now would be lost.
+if (known.number or 0) > number then return {now_us, {}, {}, 0, ''} end
+local is_new = known.number ~= number
+
+local function note(field, value)
+  if is_new or known[field] ~= value then
+    changed[#changed + 1], changed[#changed + 2] = field, value
+  end
+end
+
+local left, given, rooms, askers = {}, {}, {}, {}
+for index = 7, #ARGV, 4 do
+  local kind, wanted = ARGV[index], tonumber(ARGV[index + 1])
+  local limit, got = tonumber(ARGV[index + 2]), tonumber(ARGV[index + 3])
+  if number > 0 and not is_new then
+    limit, got = math.max(limit, known[kind]), known[kind .. ' given']
+  end
   newest = -1
-  local is_more = free > 0 and claim_some(kind, free)
+  local before = #claimed
+  local room = source == 'alone' and wanted or math.max(0, math.min(wanted, limit - got))
+  local is_more = wanted > 0 and claim_some(kind, room)
   left[#left + 1] = is_more and redis.call('ZCARD', base .. 'ready:' .. kind) or 0
   if newest >= 0 then move_time(kind) end
-  put('consumers', now, kind .. ' ' .. ARGV[2])
+  got = got + #claimed - before
+  given[#given + 1], rooms[kind] = got, limit - got
+  note(kind, limit)
+  note(kind .. ' given', got)
+  put('consumers', now, kind .. ' ' .. worker)
   askers[#askers + 1] = base .. 'alone:' .. kind
 end
-if redis.call('EXISTS', unpack(askers)) > 0 then
-  for _, name in ipairs(askers) do alone = alone + redis.call('ZCARD', name) end
+
+local alone = count_alone(askers)
+if number > 0 then
+  note('number', number)
+  note('lease', tonumber(ARGV[5]))
+  if changed[1] then redis.call('HSET', offer, unpack(changed)) end
+  redis.call('PEXPIRE', offer, 3600000)
+  -- While a job waits to run alone, the worker is about to take nothing else.
+  for kind, room in pairs(rooms) do set_room(kind, worker, alone == 0 and room or 0) end
 end
 deliver()
-return {now_us, left, alone, unpack(claimed)}
+return {now_us, left, given, alone, #claimed > 0 and cmsgpack.pack(claimed) or ''}

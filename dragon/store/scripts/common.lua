@@ -27,6 +27,9 @@
 --   durations              hash   what runs took: "<phase> <bucket>" and "<phase> microseconds"
 --   worker:<name>          string what a worker tells of itself, as JSON
 --   consumers              zset   "<kind> <worker>", by the time (ms) it last asked for work
+--   offer:<worker>         hash   the number of its offer and its lease (ms); of each kind how many
+--                                 jobs it may be given in all (<kind>), and was (<kind> given)
+--   takers:<kind>          zset   workers to which a job may be sent unasked, by how many still
 
 local base, channels = KEYS[1], ARGV[1]
 local KINDS = {'fast', 'heavy', 'flow', 'record'}
@@ -128,6 +131,15 @@ local function deliver()
   end
 end
 
+-- How many more jobs of a kind a worker may be sent unasked.
+local function set_room(kind, worker, room)
+  if room > 0 then
+    redis.call('ZADD', base .. 'takers:' .. kind, room, worker)
+  else
+    redis.call('ZREM', base .. 'takers:' .. kind, worker)
+  end
+end
+
 -- Puts a job where workers claim it: among the others, or apart if it may be what kills them.
 local function enqueue(key, kind, tag)
   local place = redis.call('HGET', base .. 'job:' .. key, 'place') or 'ready'
@@ -180,6 +192,27 @@ end
 
 local function holds(key, token)
   return is_held_by(token, redis.call('HMGET', base .. 'job:' .. key, 'token', 'state'))
+end
+
+local function is_full(kind, account, limit)
+  if tonumber(limit) == 0 or not is_limited(kind) then return false end
+  return counted('running', account) >= tonumber(limit)
+end
+
+-- A queued job goes to a worker: what changes in its record, and what the worker needs.
+local function start(key, kind, is, at, lease_ms)
+  local blob, account, queued, version, token, attempt = unpack(is)
+  version, token, attempt = version + 1, token + 1, attempt + 1
+  -- Two machines told these times: a job must not seem to start before it was queued.
+  local started = at > queued and at or queued
+  local line = '{"status":"executing","key":"' .. key .. '","events":{"queued":"' .. queued
+    .. '","started":"' .. started .. '"}}'
+  put('leases', now + lease_ms, key)
+  if is_limited(kind) then count('running', account, 1) end
+  count('queued', account, -1)
+  tell(key, version, 'executing', line)
+  return {'state', 'executing', 'version', version, 'line', line, 'token', token,
+    'attempt', attempt, 'started', started}, {blob, token, attempt, started}
 end
 
 local function expire(key, retention_ms)
