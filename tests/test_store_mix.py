@@ -9,9 +9,11 @@ import pytest
 from dragon.errors import LeaseLost
 from dragon.schemas import KINDS, Claim, Record
 from dragon.settings import Limits, Settings
+from dragon.store.offer import Offer
 from dragon.store.store import Store
 from tests.jobs import child_of, line_of, submission
 from tests.stores import counters, expire_leases, finish, retry, short_lease, submit
+from tests.takers import Sent, listening, offer_slots
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -19,11 +21,17 @@ async def test_counters_hold_through_any_mix_and_return_to_zero(
     settings: Settings, seed: int
 ) -> None:
     mix = random.Random(seed)
-    async with Store(settings) as store, short_lease(settings) as hasty:
+    async with (
+        Store(settings) as store,
+        short_lease(settings) as hasty,
+        listening(store, "taker") as sent,
+    ):
+        offer = Offer("taker", dict.fromkeys(KINDS, 3))
         held: list[Claim] = []
         keys: list[str] = []
         for _ in range(120):
-            await step(mix, store, hasty, held, keys)
+            await step(mix, store, hasty, offer, held, keys)
+            held += await receive(store, sent, offer)
             records = [record for record in await store.read(keys) if record]
             counted = [record for record in records if is_counted(record)]
             assert sum((await counters(store)).values()) == len(counted)
@@ -44,10 +52,15 @@ def is_counted(record: Record) -> bool:
 
 
 async def step(
-    mix: random.Random, store: Store, hasty: Store, held: list[Claim], keys: list[str]
+    mix: random.Random,
+    store: Store,
+    hasty: Store,
+    offer: Offer,
+    held: list[Claim],
+    keys: list[str],
 ) -> None:
     """One transition at random, also by workers that hold their job no longer."""
-    choice = mix.randrange(9)
+    choice = mix.randrange(11)
     if choice == 0:
         account, running = mix.choice([("free", None), ("one", 1), ("two", 2)])
         kind = mix.choice(KINDS)
@@ -60,13 +73,19 @@ async def step(
         held += (await mix.choice([store, hasty]).claim("worker", slots, 0)).claims
     elif choice == 2:
         await store.reap(0)
+    elif choice == 9:
+        held += await offer_slots(store, offer)
+    elif choice == 10:
+        offer.renew()
     elif held:
         late = mix.choice(held)
         if choice == 3:
             await store.progress(late, line_of(late.job.key, "executing"))
         elif choice == 4:
-            await store.renew(held)
+            for lost in await store.renew(held):
+                offer.free(lost)
         elif choice == 5:
+            offer.free(late)
             await retry(store, late, mix.choice([0, 0.01]), is_counted=mix.choice([True, False]))
         elif choice == 8 and late.job.kind == "flow":
             child = child_of(store, late, kind=mix.choice(KINDS), place=mix.randint(1, 3))
@@ -74,7 +93,21 @@ async def step(
                 await store.submit(child)
                 keys += {child.jobs[0].key} - set(keys)
         else:
-            await finish(store, late, mix.choice(["success", "error"]))
+            offer.free(late)
+            await finish(store, late, mix.choice(["success", "error"]), offer=offer)
+
+
+async def receive(store: Store, sent: Sent, offer: Offer) -> list[Claim]:
+    """What was sent to the worker that offers, with what it hands back of older offers."""
+    claims = []
+    for delivery in await sent():
+        for claim in delivery.claims:
+            claims.append(claim)
+            if delivery.number == offer.number:
+                offer.take(claim)
+            else:
+                assert await retry(store, claim, is_counted=False)
+    return claims
 
 
 async def run_all(store: Store) -> None:

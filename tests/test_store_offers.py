@@ -1,56 +1,16 @@
 """Jobs that the store sends to a worker unasked, as far as the worker offered room for them."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-
 import msgspec
 
-from dragon.schemas import Claim, Delivery, Kind, decode_delivery
+from dragon.schemas import Kind
 from dragon.settings import Limits
 from dragon.store.offer import Offer
 from dragon.store.store import Store
-from tests.jobs import submission
+from tests.jobs import child_of, submission
 from tests.stores import claim, counters, expire_leases, finish, read, submit
-from tests.support import DEADLINE_SECONDS
-
-Sent = Callable[[], Awaitable[list[Delivery]]]
+from tests.takers import listening, offer_slots, receive
 
 SLOTS: dict[Kind, int] = {"fast": 2, "heavy": 1}
-
-
-@asynccontextmanager
-async def listening(store: Store, worker: str) -> AsyncIterator[Sent]:
-    """As a worker does; what was sent to it since the last call."""
-    async with store.client.pubsub(ignore_subscribe_messages=True) as feed:
-        await feed.subscribe(store.keys.take_channel(worker))
-
-        async def sent() -> list[Delivery]:
-            found: list[Delivery] = []
-            await feed.ping()
-            while (message := await feed.get_message(timeout=DEADLINE_SECONDS)) is None or (
-                message["type"] != "pong"
-            ):
-                found += [decode_delivery(message["data"])] if message else []
-            return found
-
-        assert await sent() == []
-        yield sent
-
-
-async def offer_slots(store: Store, offer: Offer) -> list[Claim]:
-    """As a worker claims; what it gets at once."""
-    got = await store.claim(offer.worker, offer.free_slots(), 0, offer=offer)
-    for one in got.claims:
-        offer.take(one)
-    return got.claims
-
-
-async def receive(sent: Sent, offer: Offer) -> list[Claim]:
-    """What came, each with a slot."""
-    claims = [one for delivery in await sent() for one in delivery.claims]
-    for one in claims:
-        offer.take(one)
-    return claims
 
 
 async def test_a_job_is_sent_to_a_worker_that_offers_room_and_then_runs_there(
@@ -253,3 +213,37 @@ async def test_a_job_that_was_sent_and_never_received_runs_again_after_its_lease
             await store.reap(0)
         [held] = await claim(store)
         assert ([held.job.key], held.attempt) == (keys, 2)
+
+
+async def test_a_child_is_sent_like_any_job_but_a_parent_runs_beside_it(store: Store) -> None:
+    async with listening(store, "worker") as sent:
+        offer = Offer("worker", {"flow": 1, "fast": 1})
+        await offer_slots(store, offer)
+        limits = Limits(running=1)
+        await submit(store, submission(store, kind="flow", limits=limits))
+        [parent] = await receive(sent, offer)
+        assert await counters(store) == {}
+        [key] = await submit(store, child_of(store, parent, limits=limits))
+        assert [one.job.key for one in await receive(sent, offer)] == [key]
+        assert await counters(store) == {"running acme": 1}
+
+
+async def test_a_child_is_sent_to_the_slot_that_its_parent_lends(store: Store) -> None:
+    async with listening(store, "worker") as sent:
+        offer = Offer("worker", {"flow": 1})
+        await offer_slots(store, offer)
+        await submit(store, submission(store, kind="flow"))
+        [parent] = await receive(sent, offer)
+        offer.lend("flow", 1)
+        await offer_slots(store, offer)
+        keys = await submit(store, child_of(store, parent, kind="flow"))
+        [child] = await receive(sent, offer)
+        assert [child.job.key] == keys
+        offer.free(child)
+        await finish(store, child, offer=offer)
+        offer.lend("flow", -1)
+        offer.free(parent)
+        await finish(store, parent, offer=offer)
+        await submit(store, submission(store, kind="flow"))
+        await submit(store, submission(store, kind="flow"))
+        assert len(await receive(sent, offer)) == 1
