@@ -97,3 +97,4 @@ async def test_a_worker_that_leaves_loses_nothing_that_is_on_its_way(
     assert {final["status"] for final in finals} == {"success"}
     # A job that was lost would have been begun a second time, after its lease.
     assert await attempts(own, keys) == len(keys) * [1]
+    assert not own.events("withdraw_failed")

@@ -175,9 +175,9 @@ class Feed:
             if callback := self._callbacks.get(response[1].decode()):
                 callback(response[2])
             return
-        if response == [b"pong", _CAUGHT_UP]:
-            self._has_caught_up.set()
         message = await self._pubsub.handle_message(response)
+        if message["type"] == "pong" and message["data"] == _CAUGHT_UP:
+            self._has_caught_up.set()
         if message["type"] == "subscribe":
             if live := self._live.get(message["channel"].decode()):
                 live.set()
