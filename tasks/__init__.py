@@ -29,7 +29,11 @@ MODULES = (
 )
 """Every module that holds a task."""
 
-WARM = ("tasks.toolkit.vips", "tasks.toolkit.framing", "tasks.toolkit.saving")
+WARM = (
+    "tasks.toolkit.pictures.vips",
+    "tasks.toolkit.pictures.framing",
+    "tasks.toolkit.pictures.saving",
+)
 """What decoder children import when they start, before a job waits for them."""
 
 WARM_ENVIRONMENT = {

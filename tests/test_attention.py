@@ -3,8 +3,8 @@
 import pytest
 from pyvips import Image
 
-from tasks.toolkit.attention import attend, crop_window
 from tasks.toolkit.geometry import Rectangle, Size
+from tasks.toolkit.sight.attention import attend, crop_window
 from tests.pictures import ASTRONAUT, animation, plain
 
 GREY = [128, 128, 128]

@@ -13,7 +13,7 @@ from dragon.errors import TaskFailed
 from dragon.task import File, MediaLimits, Source
 from tasks import WARM, WARM_ENVIRONMENT
 from tasks.audio.beats import Beats, find, read
-from tasks.toolkit import rhythm
+from tasks.toolkit.music import rhythm
 from tests import decoders, music
 from tests.clips import run_ffmpeg
 from tests.music import Music

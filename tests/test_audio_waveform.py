@@ -15,7 +15,7 @@ from pyvips import Image
 from dragon.errors import TaskFailed
 from dragon.task import MediaLimits
 from tasks.audio.waveform import WaveformParams, render, waveform
-from tasks.toolkit.peaks import Bins, Extremes
+from tasks.toolkit.audio.peaks import Bins, Extremes
 from tests.clips import SOUND, Clips
 from tests.pictures import LIMITS, MEDIA, URL, write
 from tests.studio import open_studio, url

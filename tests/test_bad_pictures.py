@@ -9,8 +9,8 @@ from pyvips import Image
 
 from dragon.errors import TaskFailed
 from dragon.task import MediaLimits
-from tasks.toolkit import vips
 from tasks.toolkit.geometry import Size
+from tasks.toolkit.pictures import vips
 from tests.pictures import CAT, URL, Thumbnail, animation, plain, write
 
 NOT_VALID = f"File '{URL}' is not a valid image file"

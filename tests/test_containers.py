@@ -8,7 +8,7 @@ import pytest
 
 from dragon.errors import TaskFailed
 from dragon.task import MediaLimits
-from tasks.toolkit import containers, probe
+from tasks.toolkit.media import containers, probe
 from tests.clips import RECIPES, SOUND, Clips
 from tests.decoders import call, children, source
 from tests.pictures import URL, write

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.toolkit.exif import TAGS, Shot, read_shot, rotation_of
+from tasks.toolkit.pictures.exif import TAGS, Shot, read_shot, rotation_of
 
 NOTHING = Shot(date_time=None, flash=None, focal_length=None, iso_speed=None, exposure_time=None)
 

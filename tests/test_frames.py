@@ -10,7 +10,7 @@ import pytest
 
 from dragon.errors import TaskFailed
 from dragon.task import MediaLimits
-from tasks.toolkit.frames import open_film
+from tasks.toolkit.video.frames import open_film
 from tests.clips import BOTH, PICTURE, RECIPES, Clips
 from tests.pictures import URL, write
 

@@ -15,8 +15,8 @@ from dragon.task import Source
 from tasks import WARM, WARM_ENVIRONMENT
 from tasks.image import face
 from tasks.image.face import Face, Faces
-from tasks.toolkit.faces import ALL_TURNS, FaceFinder
 from tasks.toolkit.geometry import Rectangle
+from tasks.toolkit.sight.faces import ALL_TURNS, FaceFinder
 from tests import decoders
 from tests.pictures import ASTRONAUT, CAT, LIMITS, ROCKET, URL, plain, write
 

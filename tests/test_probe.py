@@ -10,8 +10,8 @@ import pytest
 from dragon.errors import TaskFailed
 from dragon.settings import Settings
 from dragon.task import MediaLimits
-from tasks.toolkit import probe
 from tasks.toolkit.geometry import Size
+from tasks.toolkit.media import probe
 from tests.clips import BOTH, PICTURE, RECIPES, SOUND, Clips
 from tests.decoders import call, children, source
 from tests.pictures import CAT, MEDIA, URL, write

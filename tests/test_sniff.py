@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.toolkit.sniff import sniff
+from tasks.toolkit.pictures.sniff import sniff
 
 
 def file_type_box(major: bytes, *compatible: bytes) -> bytes:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tasks.toolkit.geometry import Size
-from tasks.toolkit.grids import grid_of
+from tasks.toolkit.pictures.grids import grid_of
 from tasks.video.preview import preview, web_vtt
 from tests.clips import Clips
 from tests.pictures import MEDIA, URL

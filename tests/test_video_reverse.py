@@ -11,9 +11,9 @@ import pytest_asyncio
 
 from dragon.errors import TaskFailed
 from dragon.task import Context, MediaLimits, Source, task
-from tasks.toolkit import probe
-from tasks.toolkit.clips import Clip
 from tasks.toolkit.geometry import Size
+from tasks.toolkit.media import probe
+from tasks.toolkit.video.clips import Clip
 from tasks.video.reverse import Reversed, ReverseParams, pieces, reverse, reverse_within
 from tests.clips import PICTURE, Clips
 from tests.studio import Studio, open_studio, url

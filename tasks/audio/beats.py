@@ -14,7 +14,7 @@ from dragon.task import (
     Tell,
     task,
 )
-from tasks.toolkit import recordings
+from tasks.toolkit.audio import recordings
 from tasks.toolkit.progress import Meter, Progress
 
 MAX_TOLD_BYTES = 16 * 1024 * 1024
@@ -51,7 +51,9 @@ async def beats(params: BeatsParams, ctx: Context) -> Beats:
 
 def find(url: str, source: Descriptor, output: Descriptor, limits: MediaLimits, tell: Tell) -> None:
     """Runs in a decoder child."""
-    from tasks.toolkit import demux, rhythm, sound
+    from tasks.toolkit.audio import sound
+    from tasks.toolkit.media import demux
+    from tasks.toolkit.music import rhythm
 
     # Packets are counted long before they are decoded: a file may not tell how long it is.
     recordings.read(url, source, limits)

@@ -5,13 +5,13 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from dragon.task import Context, File, Params, ProgramFailed, Result, SourceUrl, task
-from tasks.toolkit import recordings, sounds
-from tasks.toolkit.ffmpeg import Arguments
-from tasks.toolkit.loudness import Gain, Leveller
-from tasks.toolkit.pieces import Piece, fetch_piece, piece_input
+from tasks.toolkit.audio import recordings, sounds
+from tasks.toolkit.audio.loudness import Gain, Leveller
+from tasks.toolkit.audio.pieces import Piece, fetch_piece, piece_input
+from tasks.toolkit.audio.recordings import Recording
+from tasks.toolkit.audio.sounds import KINDS, Codec, Sound
+from tasks.toolkit.media.ffmpeg import Arguments
 from tasks.toolkit.progress import encode
-from tasks.toolkit.recordings import Recording
-from tasks.toolkit.sounds import KINDS, Codec, Sound
 from tasks.toolkit.spans import Seconds
 
 MEASURING_SHARE = 0.5

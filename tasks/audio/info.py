@@ -1,7 +1,7 @@
 """audio.info: what a recording is, or the sound of a video."""
 
 from dragon.task import Context, Descriptor, MediaLimits, Params, Result, SourceUrl, task
-from tasks.toolkit import recordings
+from tasks.toolkit.audio import recordings
 
 
 class InfoParams(Params, frozen=True):

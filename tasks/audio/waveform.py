@@ -18,14 +18,15 @@ from dragon.task import (
     Tell,
     task,
 )
-from tasks.toolkit import recordings, spans
+from tasks.toolkit import spans
+from tasks.toolkit.audio import recordings
 from tasks.toolkit.colors import Color
 from tasks.toolkit.geometry import Size, check_limits
 from tasks.toolkit.progress import Meter
 from tasks.toolkit.spans import Seconds
 
 if TYPE_CHECKING:
-    from tasks.toolkit import peaks
+    from tasks.toolkit.audio import peaks
 
 CONTENT_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "json": "application/json"}
 DECIMALS = 4
@@ -96,7 +97,8 @@ def render(
     tell: Tell,
 ) -> float:
     """Runs in a decoder child; the duration of the source's sound in seconds."""
-    from tasks.toolkit import demux, peaks
+    from tasks.toolkit.audio import peaks
+    from tasks.toolkit.media import demux
 
     recording = recordings.read(params.url, source, limits)
     span = spans.cut(recording.duration, params.start, params.end)
@@ -119,7 +121,8 @@ def _write(params: WaveformParams, found: "peaks.Peaks", output: Descriptor) -> 
         with open(output, "wb", closefd=False) as file:
             file.write(msgspec.json.encode(Peaks(params.start, end, pairs)))
         return
-    from tasks.toolkit import saving, waves
+    from tasks.toolkit.audio import waves
+    from tasks.toolkit.pictures import saving
 
     size = Size(params.width, params.height)
     image = waves.draw(found.extremes, size, params.vmargin, params.fill, params.background)

@@ -18,9 +18,9 @@ from dragon.task import (
     SourceUrl,
     task,
 )
-from tasks.toolkit.formats import FORMATS, Format, Quality, check_fits
 from tasks.toolkit.geometry import Size, check_limits, check_sum, lay_out
-from tasks.toolkit.operations import (
+from tasks.toolkit.pictures.formats import FORMATS, Format, Quality, check_fits
+from tasks.toolkit.pictures.operations import (
     Operation,
     Resize,
     SetFormat,
@@ -125,7 +125,7 @@ async def _format_of(params: ConvertParams, source: Source, ctx: Context) -> For
 
 def own_format(url: str, source: Descriptor) -> Format:
     """Runs in a decoder child: the source's format, or if that is not written the nearest."""
-    from tasks.toolkit import vips
+    from tasks.toolkit.pictures import vips
 
     name = vips.open_picture(url, source).format.name
     return next((format for format in FORMATS if format == name), _NEAREST.get(name, "png"))
@@ -135,7 +135,7 @@ def render(
     order: Order, limits: MediaLimits, source: Descriptor, output: Descriptor, *marks: Descriptor
 ) -> Edited:
     """Runs in a decoder child; `marks` are the pictures of the watermarks, in order."""
-    from tasks.toolkit import editing, framing, saving, vips
+    from tasks.toolkit.pictures import editing, framing, saving, vips
 
     picture = vips.open_picture(order.url, source)
     sizes = plan(picture.size, order.operations)
@@ -161,7 +161,7 @@ def _decode_marks(
     order: Order, sizes: Sequence[Size], descriptors: Sequence[Descriptor], limits: MediaLimits
 ) -> "list[Image]":
     """The pictures of the watermarks, each as large as it is shown."""
-    from tasks.toolkit import vips
+    from tasks.toolkit.pictures import vips
 
     watermarks = [
         (operation, size)

@@ -47,9 +47,9 @@ async def face(params: FaceParams, ctx: Context) -> Faces:
 
 def find(url: str, source: Descriptor, limits: MediaLimits) -> Faces:
     """Runs in a decoder child."""
-    from tasks.toolkit import pixels
-    from tasks.toolkit.faces import ALL_TURNS, FaceFinder
     from tasks.toolkit.geometry import Size
+    from tasks.toolkit.sight import pixels
+    from tasks.toolkit.sight.faces import ALL_TURNS, FaceFinder
 
     image, size = pixels.read_image(url, source, LONGEST_SIDE, limits)
     seen = Size(image.width, image.height)

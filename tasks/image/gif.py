@@ -6,10 +6,10 @@ from msgspec import Meta, Struct
 
 from dragon.task import Context, Descriptor, File, Params, Pixels, Result, Tell, task
 from tasks.toolkit.colors import CLEAR, Color
-from tasks.toolkit.formats import Quality, check_fits
 from tasks.toolkit.geometry import Box, Crop, Size, check_limits
+from tasks.toolkit.pictures.formats import Quality, check_fits
+from tasks.toolkit.pictures.sections import COLLECTED, Urls, collect, read_sections
 from tasks.toolkit.progress import Meter
-from tasks.toolkit.sections import COLLECTED, Urls, collect, read_sections
 
 Loop = Annotated[
     int,
@@ -82,7 +82,7 @@ def animate(
     """Runs in a decoder child."""
     from pyvips import GValue
 
-    from tasks.toolkit import framing, saving
+    from tasks.toolkit.pictures import framing, saving
 
     image = framing.joined(read_sections(sections, frames.size, frames.count))
     image = framing.without_idle_alpha(image).copy()

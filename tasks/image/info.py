@@ -14,12 +14,12 @@ from dragon.task import (
     TaskFailed,
     task,
 )
-from tasks.toolkit import exif
 from tasks.toolkit.colors import DominantColor
 from tasks.toolkit.geometry import shrink_to
+from tasks.toolkit.pictures import exif
 
 if TYPE_CHECKING:
-    from tasks.toolkit.vips import Picture
+    from tasks.toolkit.pictures.vips import Picture
 
 
 class InfoParams(Params, frozen=True):
@@ -71,7 +71,7 @@ async def info(params: InfoParams, ctx: Context) -> Info:
 
 def inspect(url: str, source: Descriptor, limits: MediaLimits) -> Info:
     """Runs in a decoder child; a file that is cut still has a header that tells something."""
-    from tasks.toolkit import vips
+    from tasks.toolkit.pictures import vips
 
     picture = vips.open_picture(url, source)
     header = picture.header
@@ -98,7 +98,7 @@ def inspect(url: str, source: Descriptor, limits: MediaLimits) -> Info:
 
 
 def _look(picture: "Picture", limits: MediaLimits) -> Look:
-    from tasks.toolkit import impression, vips
+    from tasks.toolkit.pictures import impression, vips
 
     try:
         small = vips.decode(picture, shrink_to(picture.size, impression.SIDE), "png", limits)

@@ -38,8 +38,8 @@ async def saliency(params: SaliencyParams, ctx: Context) -> Saliency:
 
 def find(url: str, source: Descriptor, limits: MediaLimits) -> Saliency:
     """Runs in a decoder child."""
-    from tasks.toolkit import attention, pixels
-    from tasks.toolkit.saliency import peaks
+    from tasks.toolkit.sight import attention, pixels
+    from tasks.toolkit.sight.saliency import peaks
 
     image, size = pixels.read_image(url, source, attention.FACES_SIDE, limits)
     points = [

@@ -61,8 +61,8 @@ async def smartcrop(params: SmartcropParams, ctx: Context) -> Boxes:
 
 def find(params: SmartcropParams, source: Descriptor, limits: MediaLimits) -> Boxes:
     """Runs in a decoder child."""
-    from tasks.toolkit import attention, pixels
-    from tasks.toolkit.boxes import Search, best_boxes
+    from tasks.toolkit.sight import attention, pixels
+    from tasks.toolkit.sight.boxes import Search, best_boxes
 
     image, size = pixels.read_image(params.url, source, attention.FACES_SIDE, limits)
     seen = attention.attend(image)

@@ -2,10 +2,10 @@
 
 from dragon.task import Context, File, Params, Pixels, Result, task
 from tasks.toolkit.colors import CLEAR, Color
-from tasks.toolkit.formats import FORMATS, Format, Quality
 from tasks.toolkit.geometry import Box, Crop, Size
-from tasks.toolkit.grids import Look, Wrap, arrange, check_grid, grid_of
-from tasks.toolkit.sections import Urls, collect
+from tasks.toolkit.pictures.formats import FORMATS, Format, Quality
+from tasks.toolkit.pictures.grids import Look, Wrap, arrange, check_grid, grid_of
+from tasks.toolkit.pictures.sections import Urls, collect
 
 
 class StripParams(Params, frozen=True):

@@ -15,8 +15,8 @@ from dragon.task import (
     SourceUrl,
     task,
 )
-from tasks.toolkit.formats import FORMATS, Format, Quality, check_fits
 from tasks.toolkit.geometry import Box, Crop, Size, lay_out
+from tasks.toolkit.pictures.formats import FORMATS, Format, Quality, check_fits
 
 
 class ThumbParams(Params, frozen=True):
@@ -72,7 +72,7 @@ def render(
     params: ThumbParams, source: Descriptor, output: Descriptor, limits: MediaLimits
 ) -> Rendered:
     """Runs in a decoder child; the descriptors are files opened by the parent."""
-    from tasks.toolkit import framing, poster, saving, vips
+    from tasks.toolkit.pictures import framing, poster, saving, vips
 
     picture = vips.open_picture(params.url, source)
     box = Box(width=params.width, height=params.height, crop=params.crop)

@@ -5,8 +5,8 @@ from typing import Annotated
 from msgspec import Meta
 
 from dragon.task import Context, Descriptor, Files, MediaLimits, Params, Result, SourceUrl, task
-from tasks.toolkit.formats import FORMATS, Format, Quality, check_fits
 from tasks.toolkit.geometry import Box, Size, check_limits, cover, lay_out
+from tasks.toolkit.pictures.formats import FORMATS, Format, Quality, check_fits
 
 SizeName = Annotated[
     str,
@@ -65,7 +65,7 @@ def render(
 
     The source is decoded once, at what the largest size needs. Answers the original's size.
     """
-    from tasks.toolkit import framing, saving, vips
+    from tasks.toolkit.pictures import framing, saving, vips
 
     picture = vips.open_picture(params.url, source)
     layouts = [lay_out(picture.size, box) for box in params.sizes.values()]

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from dragon.task import Catalogue, ChildResult, Context, Params, TaskError, TaskFailed, task
-from tasks.toolkit.references import Reference, parse, replace
-from tasks.toolkit.steps import (
+from tasks.toolkit.pipeline.references import Reference, parse, replace
+from tasks.toolkit.pipeline.steps import (
     PIPELINE,
     Step,
     needs,

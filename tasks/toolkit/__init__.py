@@ -1,1 +1,1 @@
-"""What tasks share: pictures, geometry, formats of files."""
+"""What tasks share: geometry, colours, time and progress, and a room for each kind of media."""

@@ -7,7 +7,7 @@ from contextlib import suppress
 from msgspec import Struct
 
 from dragon.task import Context, Tell
-from tasks.toolkit.ffmpeg import Arguments
+from tasks.toolkit.media.ffmpeg import Arguments
 
 
 class Progress(Struct, frozen=True, kw_only=True, omit_defaults=True):

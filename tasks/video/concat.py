@@ -15,13 +15,13 @@ from dragon.task import (
     TaskFailed,
     task,
 )
-from tasks.toolkit.clips import Clip, check_whole, clip_input, fetch_clip, frame_count
-from tasks.toolkit.encoders import Kilobits, Rate, audio_encoder, video_encoder
-from tasks.toolkit.ffmpeg import Arguments, seconds
-from tasks.toolkit.filters import Frames, even, filter_chain
 from tasks.toolkit.geometry import Box, Size, check_video, lay_out
-from tasks.toolkit.joining import join
+from tasks.toolkit.media.ffmpeg import Arguments, seconds
 from tasks.toolkit.progress import encode
+from tasks.toolkit.video.clips import Clip, check_whole, clip_input, fetch_clip, frame_count
+from tasks.toolkit.video.encoders import Kilobits, Rate, audio_encoder, video_encoder
+from tasks.toolkit.video.filters import Frames, even, filter_chain
+from tasks.toolkit.video.joining import join
 
 JOINING = 0.1
 """The share of the work that joining the pieces is."""

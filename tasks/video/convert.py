@@ -5,8 +5,10 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from dragon.task import Context, File, Params, Pixels, Result, SourceUrl, TaskFailed, task
-from tasks.toolkit import probe
-from tasks.toolkit.animations import (
+from tasks.toolkit.geometry import Box, check_limits, check_video, lay_out
+from tasks.toolkit.media import probe
+from tasks.toolkit.times import Seconds
+from tasks.toolkit.video.animations import (
     GIF_FRAME_RATE,
     WEBP_FRAME_RATE,
     Animation,
@@ -14,13 +16,12 @@ from tasks.toolkit.animations import (
     make_gif,
     make_webp,
 )
-from tasks.toolkit.clips import Clip, check_whole, fetch_clip, frame_count
-from tasks.toolkit.copying import copies_audio, copies_video
-from tasks.toolkit.encoders import AudioCodec, Kilobits, Rate, VideoCodec
-from tasks.toolkit.encoding import Encoding, Sound, make_video
-from tasks.toolkit.filters import Frames, even
-from tasks.toolkit.geometry import Box, check_limits, check_video, lay_out
-from tasks.toolkit.targets import (
+from tasks.toolkit.video.clips import Clip, check_whole, fetch_clip, frame_count
+from tasks.toolkit.video.copying import copies_audio, copies_video
+from tasks.toolkit.video.encoders import AudioCodec, Kilobits, Rate, VideoCodec
+from tasks.toolkit.video.encoding import Encoding, Sound, make_video
+from tasks.toolkit.video.filters import Frames, even
+from tasks.toolkit.video.targets import (
     Codecs,
     Target,
     VideoFormat,
@@ -28,7 +29,6 @@ from tasks.toolkit.targets import (
     choose_target,
     pixel_format,
 )
-from tasks.toolkit.times import Seconds
 
 
 class ConvertParams(Params, frozen=True):

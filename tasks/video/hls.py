@@ -8,10 +8,16 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from dragon.task import Catalogue, ChildResult, Context, File, Params, Result, SourceUrl, task
-from tasks.toolkit.clips import fetch_clip
 from tasks.toolkit.geometry import Size
-from tasks.toolkit.hls import PLAYLIST_TYPE, Packing, SegmentSeconds, Variant, master_playlist
-from tasks.toolkit.ladder import USUAL, Name, Rendition, choose, size_of, title
+from tasks.toolkit.streaming.ladder import USUAL, Name, Rendition, choose, size_of, title
+from tasks.toolkit.streaming.playlists import (
+    PLAYLIST_TYPE,
+    Packing,
+    SegmentSeconds,
+    Variant,
+    master_playlist,
+)
+from tasks.toolkit.video.clips import fetch_clip
 
 Renditions = Annotated[
     list[Name | Rendition],

@@ -1,7 +1,7 @@
 """video.info: what a video is, read from its headers and its first frame."""
 
 from dragon.task import Context, Descriptor, MediaLimits, Params, Result, SourceUrl, task
-from tasks.toolkit import probe
+from tasks.toolkit.media import probe
 
 
 class InfoParams(Params, frozen=True):

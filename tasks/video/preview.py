@@ -5,11 +5,11 @@ from typing import Annotated
 from msgspec import Meta
 
 from dragon.task import Context, File, Params, Pixels, Result, SourceUrl, TaskFailed, task
-from tasks.toolkit.formats import FORMATS, LOSSLESS, Format, Quality
 from tasks.toolkit.geometry import Box, Crop
-from tasks.toolkit.grids import Grid, Look, Wrap, arrange, check_grid, grid_of
-from tasks.toolkit.moments import collect_moments, survey
-from tasks.toolkit.sections import Section
+from tasks.toolkit.pictures.formats import FORMATS, LOSSLESS, Format, Quality
+from tasks.toolkit.pictures.grids import Grid, Look, Wrap, arrange, check_grid, grid_of
+from tasks.toolkit.pictures.sections import Section
+from tasks.toolkit.video.moments import collect_moments, survey
 
 MAX_TILES = 400
 USUAL_TILES = 100

@@ -1,17 +1,17 @@
 """video.rendition: one rendition of an adaptive stream, as video.hls makes several of."""
 
 from dragon.task import Context, File, Params, Pixels, ProgramFailed, Result, SourceUrl, task
-from tasks.toolkit import hls
-from tasks.toolkit.clips import Clip, check_caps, check_whole, fetch_clip, frame_count
-from tasks.toolkit.encoders import Rate
-from tasks.toolkit.encoding import Encoding, Sound, stream_arguments
-from tasks.toolkit.ffmpeg import Arguments
-from tasks.toolkit.filters import Frames, even
 from tasks.toolkit.geometry import Box, check_video, lay_out
-from tasks.toolkit.hls import MEDIA_TYPES, PLAYLIST_TYPE, Packing, SegmentSeconds
-from tasks.toolkit.ladder import Kilobits
+from tasks.toolkit.media.ffmpeg import Arguments
 from tasks.toolkit.progress import encode
-from tasks.toolkit.targets import choose_codecs, choose_target
+from tasks.toolkit.streaming import playlists
+from tasks.toolkit.streaming.ladder import Kilobits
+from tasks.toolkit.streaming.playlists import MEDIA_TYPES, PLAYLIST_TYPE, Packing, SegmentSeconds
+from tasks.toolkit.video.clips import Clip, check_caps, check_whole, fetch_clip, frame_count
+from tasks.toolkit.video.encoders import Rate
+from tasks.toolkit.video.encoding import Encoding, Sound, stream_arguments
+from tasks.toolkit.video.filters import Frames, even
+from tasks.toolkit.video.targets import choose_codecs, choose_target
 
 SAMPLE_RATE = 48_000
 CRF = 21
@@ -71,7 +71,7 @@ async def rendition(params: RenditionParams, ctx: Context) -> Made:
     init = ctx.output("init", MEDIA_TYPES["cmaf"]) if params.packing == "cmaf" else None
     files = [playlist, media, *([init] if init else [])]
     names = [file.filename for file in files[1:]]
-    stream = await ctx.isolated(hls.finish, names, *files)
+    stream = await ctx.isolated(playlists.finish, names, *files)
     check_whole(clip, stream.seconds, has_sound=encoding.sound is not None)
     size = encoding.frames.layout.output
     codecs = [stream.video_codec, *(["mp4a.40.2"] if encoding.sound else [])]

@@ -16,13 +16,21 @@ from dragon.task import (
     TaskFailed,
     task,
 )
-from tasks.toolkit.clips import Clip, capped, check_whole, clip_input, cut, fetch_clip, frame_count
-from tasks.toolkit.encoders import Kilobits, Rate, VideoCodec, video_encoder
-from tasks.toolkit.ffmpeg import Arguments, seconds
-from tasks.toolkit.filters import Frames, even, filter_chain
 from tasks.toolkit.geometry import Box, Size, check_video, lay_out
-from tasks.toolkit.joining import join
+from tasks.toolkit.media.ffmpeg import Arguments, seconds
 from tasks.toolkit.progress import encode
+from tasks.toolkit.video.clips import (
+    Clip,
+    capped,
+    check_whole,
+    clip_input,
+    cut,
+    fetch_clip,
+    frame_count,
+)
+from tasks.toolkit.video.encoders import Kilobits, Rate, VideoCodec, video_encoder
+from tasks.toolkit.video.filters import Frames, even, filter_chain
+from tasks.toolkit.video.joining import join
 
 PIECE_BYTES = 512 * 1024**2
 """Of frames that wait in memory until the first can be shown, as it was the last."""

@@ -6,12 +6,12 @@ from msgspec import Meta
 
 from dragon.task import Context, File, Params, Pixels, Result, SourceUrl, TaskFailed, task
 from tasks.toolkit.colors import CLEAR, Color
-from tasks.toolkit.formats import FORMATS, LOSSLESS, Format, Quality
 from tasks.toolkit.geometry import Box, Crop
-from tasks.toolkit.grids import Look, Wrap, arrange, check_grid, grid_of
-from tasks.toolkit.moments import collect_moments, survey
-from tasks.toolkit.sections import Section
+from tasks.toolkit.pictures.formats import FORMATS, LOSSLESS, Format, Quality
+from tasks.toolkit.pictures.grids import Look, Wrap, arrange, check_grid, grid_of
+from tasks.toolkit.pictures.sections import Section
 from tasks.toolkit.times import Seconds
+from tasks.toolkit.video.moments import collect_moments, survey
 
 Count = Annotated[
     int, Meta(ge=1, le=200, extra={"expected": "a whole number of frames from 1 to 200"})

@@ -14,8 +14,8 @@ from dragon.task import (
     Tell,
     task,
 )
-from tasks.toolkit.formats import FORMATS, LOSSLESS, Format, Quality, check_fits
 from tasks.toolkit.geometry import Box, Crop, Size, check_limits, lay_out
+from tasks.toolkit.pictures.formats import FORMATS, LOSSLESS, Format, Quality, check_fits
 from tasks.toolkit.progress import Meter
 from tasks.toolkit.times import Seconds
 
@@ -77,9 +77,9 @@ def render(
     params: ThumbParams, source: Descriptor, output: Descriptor, limits: MediaLimits, tell: Tell
 ) -> Rendered:
     """Runs in a decoder child; the descriptors are files opened by the parent."""
-    from tasks.toolkit import framing, poster, saving
-    from tasks.toolkit.frames import open_film
-    from tasks.toolkit.stills import still_of
+    from tasks.toolkit.pictures import framing, poster, saving
+    from tasks.toolkit.video.frames import open_film
+    from tasks.toolkit.video.stills import still_of
 
     meter = Meter(tell)
     with open_film(params.url, source, limits, meter.reached) as film:

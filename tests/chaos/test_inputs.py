@@ -243,8 +243,8 @@ def picture(family: str, bait: bytes) -> bytes:
         return BAITED[family].replace(b"BAIT", bait.split()[0]).replace(b"FILE", bait.split()[1])
     from pyvips import GValue, Image
 
-    from tasks.toolkit import vips
     from tasks.toolkit.geometry import Size
+    from tasks.toolkit.pictures import vips
 
     image = vips.resize(Image.new_from_file(str(CAT)), Size(150, 100)).copy()
     image.set_type(GValue.blob_type, "xmp-data", bait)

@@ -149,7 +149,7 @@ def heaviest(url: str) -> list[Definition]:
 def large_picture() -> bytes:
     from pyvips import Image
 
-    from tasks.toolkit import vips
+    from tasks.toolkit.pictures import vips
 
     image = vips.resize(Image.new_from_file(str(CAT)), Size(8000, 6000))
     data: bytes = image.write_to_buffer(".jpg")

@@ -1,0 +1,1 @@
+"""What audio.beats listens with."""

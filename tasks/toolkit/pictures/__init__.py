@@ -1,0 +1,1 @@
+"""What tasks on pictures share: reading, framing and writing them."""

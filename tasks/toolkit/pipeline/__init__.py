@@ -1,0 +1,1 @@
+"""What media.pipeline checks and looks up."""

@@ -1,0 +1,1 @@
+"""What tells where people look in a picture."""

@@ -1,0 +1,1 @@
+"""What video.hls plans and writes: the ladder and its playlists."""

@@ -1,0 +1,1 @@
+"""What tasks on video share: frames out of it, and files made of it."""
