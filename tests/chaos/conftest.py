@@ -1,15 +1,17 @@
 """Fixtures of the chaos tests: a seeded chance, how often to try, and a fleet to break."""
 
+import asyncio
 import os
 import random
 import secrets
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from tests.chaos.harness import Fleet
+from tests.chaos.harness import DISK_BYTES, Fleet
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -50,4 +52,27 @@ async def fleet_of_patience(tmp_path: Path, is_long: bool) -> AsyncIterator[Flee
     """Its server waits as long as it does by itself for a client to take a line; or two seconds."""
     seconds = "30" if is_long else "2"
     async with Fleet(tmp_path, servers=1, DRAGON_WRITE_TIMEOUT_SECONDS=seconds) as fleet:
+        yield fleet
+
+
+@pytest_asyncio.fixture
+async def small_disk(tmp_path: Path) -> AsyncIterator[Path]:
+    """A file system of 64 MB, where root may make one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    options = ["-o", f"size={DISK_BYTES}", "tmpfs", str(disk)]
+    await asyncio.to_thread(subprocess.run, ["mount", "-t", "tmpfs", *options], check=True)
+    yield disk
+    await asyncio.to_thread(subprocess.run, ["umount", "--lazy", str(disk)], check=True)
+
+
+@pytest_asyncio.fixture
+async def fleet_on_small_disk(small_disk: Path, tmp_path: Path) -> AsyncIterator[Fleet]:
+    """It works and keeps its files there."""
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("work", "files"):
+        (small_disk / name).mkdir()
+        (data / name).symlink_to(small_disk / name)
+    async with Fleet(tmp_path, servers=1, workers=1) as fleet:
         yield fleet

@@ -26,6 +26,8 @@ ATTEMPTS = 3
 CONNECTIONS_EACH = 18
 """Of one process to Valkey: the pool, the feed and one being replaced."""
 SECRETS = ("acme-secret", "acme-api-key", "other-secret", "few-secret")
+DISK_BYTES = 64 * 1024 * 1024
+"""Of the small disk."""
 _END_SECONDS = 90.0
 _KEYS_AT_ONCE = 5_000
 

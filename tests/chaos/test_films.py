@@ -4,38 +4,17 @@ import asyncio
 import random
 import struct
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.chaos.check import check
-from tests.chaos.harness import Definition, Fleet
+from tests.chaos.families import FILMS, filmed, watched
+from tests.chaos.harness import Fleet
 from tests.chaos.test_inputs import CANARY_SONG, mutated, told_by, watch_memory
 from tests.clips import PICTURE, Clips
 from tests.conftest import Origin
 from tests.fetching import Canary
-
-FAMILIES = {
-    "mp4": "h264.mp4",
-    "webm": "vp9.webm",
-    "mkv": "h264.mkv",
-    "avi": "mpeg4.avi",
-    "flv": "flv1.flv",
-    "ts": "h264.ts",
-    "mpg": "mpeg2.mpg",
-    "ogv": "theora.ogv",
-    "wmv": "wmv2.wmv",
-    "gif": "moving.gif",
-}
-
-
-def watched(url: str) -> list[Definition]:
-    """All that looks at a film."""
-    return [
-        {"task_name": "video.info", "url": url},
-        {"task_name": "video.thumb", "url": url, "time": 1.5},
-        {"task_name": "video.strip", "url": url, "count": 3, "width": 40},
-        {"task_name": "video.preview", "url": url, "width": 40},
-    ]
 
 
 @pytest.mark.chaos(ci=1, long=5)
@@ -45,18 +24,27 @@ async def test_p33_films_that_unfold_are_refused_and_others_go_on(
     whole = clips("moving.gif").read_bytes()
     many = [part for _ in range(40) for part in ("-map", "0")]
     days = ("-vf", "setpts='PTS+gte(N,1)*90000/TB'", "-fps_mode", "passthrough")
+    hours = ("-vf", "setpts='PTS+gte(N,1)*14000/TB'", "-fps_mode", "passthrough")
     wide = ("-f", "lavfi", "-i", "testsrc2=size=1280x720:duration=0.04,setsar=255:max=255")
     origin.bodies |= {
         "pixels.gif": whole[:6] + struct.pack("<HH", 11_000, 11_000) + whole[10:],
         "streams.mkv": clips("streams.mkv", *PICTURE, *many, "-frames:v", "1").read_bytes(),
         "days.mkv": clips("days.mkv", *PICTURE, "-frames:v", "2", *days).read_bytes(),
+        "hours.mkv": clips("hours.mkv", *PICTURE, "-frames:v", "2", *hours).read_bytes(),
+        "frames.mp4": of_frames(clips("one.mp4", *PICTURE, "-frames:v", "1"), 1_000_001),
         "wide.mp4": clips("wide255.mp4", *wide, "-c:v", "libx264").read_bytes(),
         "good.mp4": clips("h264.mp4").read_bytes(),
     }
-    bombs = [*watched(origin.url("pixels.gif")), *watched(origin.url("streams.mkv"))]
-    bombs += [watched(origin.url("days.mkv"))[0], watched(origin.url("wide.mp4"))[1]]
+    names = ("pixels.gif", "streams.mkv", "days.mkv", "frames.mp4")
+    urls = [origin.url(name) for name in names]
+    bombs = [task for url in urls[:2] for task in watched(url)]
+    # A look at a frame of the others does not unfold.
+    bombs += [watched(url)[0] for url in urls[2:]]
+    bombs += [task for url in urls for task in filmed(url)]
+    bombs += [{"task_name": "video.convert", "url": origin.url("wide.mp4")}]
+    bombs += [filmed(origin.url("hours.mkv"))[0] | {"frame_rate": 120}]
     for _ in range(n):
-        good = 5 * watched(origin.url("good.mp4"))
+        good = [*5 * watched(origin.url("good.mp4")), *filmed(origin.url("good.mp4"))]
         began = time.monotonic()
         keys = await fleet.submit([*bombs, *good])
         most_bytes = asyncio.create_task(watch_memory(fleet))
@@ -64,16 +52,25 @@ async def test_p33_films_that_unfold_are_refused_and_others_go_on(
         most_bytes.cancel()
         await asyncio.wait([most_bytes])
         assert most_bytes.cancelled(), "a decoder took too much"
+        words = [final["result"] for final in finals[: len(bombs)]]
+        assert [one for one in words if "more than the limit of" not in str(one)] == []
         states = [final["status"] for final in finals]
         assert states == len(bombs) * ["error"] + len(good) * ["success"]
-        words = [final["result"] for final in finals[: len(bombs)]]
-        assert all("more than the limit of" in said for said in words), words
         assert time.monotonic() - began <= 60
     await check(fleet, is_exact=True)
 
 
-@pytest.mark.chaos(ci=12, long=10_000)
-@pytest.mark.parametrize("family", FAMILIES)
+def of_frames(film: Path, count: int) -> bytes:
+    """An MP4 of one frame that tells of so many."""
+    data = bytearray(film.read_bytes())
+    for box, place in ((b"stts", 12), (b"stsz", 12), (b"stsc", 16)):
+        start = data.index(box) + place
+        data[start : start + 4] = count.to_bytes(4, "big")
+    return bytes(data)
+
+
+@pytest.mark.chaos(ci=16, long=10_000)
+@pytest.mark.parametrize("family", FILMS)
 async def test_p36_mutated_films_hurt_nobody(
     fleet: Fleet,
     chance: random.Random,
@@ -89,13 +86,14 @@ async def test_p36_mutated_films_hurt_nobody(
         f"file:{fleet.data}/canary\0".encode(),
         f"#EXTM3U\n#EXTINF:9,\n{fleet.data}/canary\n".encode(),
     ]
-    whole = clips(FAMILIES[family]).read_bytes()
+    whole = clips(FILMS[family]).read_bytes()
     workers = [worker.process.pid for worker in fleet.workers]
     for first in range(0, n, 100):
         numbers = range(first, min(first + 100, n))
         origin.bodies |= {f"{number}": mutated(whole, baits, chance) for number in numbers}
+        tasks = [[*watched(url), *filmed(url)] for url in map(origin.url, map(str, numbers))]
         await fleet.wait(
-            await fleet.submit([watched(origin.url(f"{one}"))[one % 4] for one in numbers])
+            await fleet.submit([each[one % 8] for one, each in zip(numbers, tasks, strict=True)])
         )
     assert [worker.process.pid for worker in fleet.workers] == workers
     origin.bodies["whole"] = whole

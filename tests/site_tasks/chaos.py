@@ -39,6 +39,18 @@ async def hang(params: HangParams, ctx: Context) -> str:
     return await ctx.isolated(hang_now, params.is_busy)
 
 
+class EncodeParams(Params, frozen=True, kw_only=True):
+    pass
+
+
+@task("site.encode", timeout_seconds=3)
+async def encode(params: EncodeParams, ctx: Context) -> str:
+    """An encode of a picture that never ends."""
+    picture = ("-f", "lavfi", "-i", "testsrc2=size=160x90")
+    await ctx.run_program(["ffmpeg", "-nostdin", *picture, "-c:v", "mpeg4", "-f", "null", "-"])
+    return "never"
+
+
 def hang_now(is_busy: bool) -> str:
     """Runs in a decoder child."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
