@@ -89,7 +89,8 @@ async def _check_leftovers(fleet: Fleet) -> None:
 
 async def _check_descriptors(fleet: Fleet, part: Part) -> None:
     most = fleet.baseline(part) + SPARE_DESCRIPTORS
-    await eventually(lambda: part.process.num_fds() <= most)
+    # Workers keep connections to sources open for up to half a minute.
+    await eventually(lambda: part.process.num_fds() <= most, 45)
 
 
 async def _no_stream_is_open(fleet: Fleet, server: Part) -> bool:
