@@ -76,9 +76,9 @@ async def test_p36_mutated_sounds_and_pages_hurt_nobody(
     pages = [path.read_bytes() for path in sorted((ROOT / "tests" / "scraped").iterdir())]
     songs = [clips(name).read_bytes() for name in SONGS.values()]
     workers = [worker.process.pid for worker in fleet.workers]
-    for first in range(0, n, 100):
+    for first in range(0, n, 25):
         tasks: list[Definition] = []
-        for number in range(first, min(first + 100, n)):
+        for number in range(first, min(first + 25, n)):
             family, made_of = chance.choice([(heard, songs), (heard, songs), (scraped, pages)])
             origin.bodies[f"{number}"] = mutated(chance.choice(made_of), baits, chance)
             tasks.append(chance.choice(family(origin.url(f"{number}"))))
