@@ -132,7 +132,7 @@ def test_a_page_of_old_is_read_in_its_charset() -> None:
     assert [(hit.url.rpartition("example/")[2], hit.title) for hit in scraped.hits] == [
         ("~juergen/pictures/m%C3%BChle%20im%20schnee.JPG", "Die Mühle"),
         ("~juergen/welcome.gif", None),
-        ("shared/dot.gif", None),
+        ("images/dot.gif", None),
     ]
 
 
