@@ -1,17 +1,10 @@
 """Any sequence of transitions, on a real Valkey: the store does what a small model does."""
 
-import asyncio
-import secrets
-from collections.abc import Coroutine
-from contextlib import AsyncExitStack
-from typing import Any, TypeVar
-
 import hypothesis
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
     MultipleResults,
-    RuleBasedStateMachine,
     initialize,
     invariant,
     multiple,
@@ -20,34 +13,18 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from dragon.schemas import Claim, Delivery, Kind, State
-from dragon.settings import Settings
-from dragon.store.offer import Offer
-from dragon.store.store import Store
-from dragon.store.submission import Submission
-from tests.jobs import line_of
+from dragon.schemas import Claim, Kind
 from tests.store_checks import (
-    OFFERED,
-    check_claims,
     check_counters,
     check_model,
     check_news,
     check_offer,
-    check_offered,
     check_places,
-    check_sent,
     check_tags,
 )
-from tests.store_drafts import DRAFTS, Desk, Draft, answer, together
-from tests.store_model import LIMITS, Answer, Model
-from tests.store_view import PLACES, TAKER, View, add_news, look, make_due, news_of, now_ms
-from tests.stores import finish, retry
-from tests.support import DEADLINE_SECONDS
-
-T = TypeVar("T")
-
-LONG_SECONDS = 1000
-"""No lease, pause or retention is over before `time_passes` says so."""
+from tests.store_drafts import DRAFTS, Draft
+from tests.store_steps import LONG_SECONDS, StoreSteps
+from tests.store_view import PLACES, add_news, make_due, news_of
 
 MANY: dict[Kind, int] = {"fast": 50, "heavy": 50}
 SLOTS = st.fixed_dictionaries(dict.fromkeys(MANY, st.sampled_from([3, 1, 2, 0])))
@@ -71,46 +48,11 @@ WRITES = ("renew", "progress", "success", "error", "pause", "retry", "drain")
 has_keys = precondition(lambda self: bool(self.made))
 
 
-class StoreMachine(RuleBasedStateMachine):
-    """Does everything twice, in the store and in the model, and looks at both after each step."""
+class StoreMachine(StoreSteps):
+    """Takes steps in any order, and looks at the store and at the model after each."""
 
-    url: str
     keys: Bundle[str] = Bundle("keys")
     claims: Bundle[Claim] = Bundle("claims")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.model = Model()
-        self.made: dict[str, Submission] = {}
-        self.newest: dict[str, Claim] = {}
-        self.desk = Desk()
-        self.stopped: list[str] = []
-        self.tags: dict[str, float] = {}
-        self.offer = Offer(TAKER, OFFERED)
-        self.taken: list[Claim] = []
-        self.open = AsyncExitStack()
-        self.runner = asyncio.Runner()
-        self.run(self.connect())
-
-    def run(self, call: Coroutine[Any, Any, T]) -> T:
-        self.is_fine = False
-        return self.runner.run(call)
-
-    async def connect(self) -> None:
-        settings = Settings(
-            redis=self.url,
-            redis_prefix=secrets.token_hex(6),
-            redis_timeout_seconds=DEADLINE_SECONDS,
-            lease_seconds=LONG_SECONDS,
-        )
-        self.store = await self.open.enter_async_context(Store(settings))
-        pubsub = self.store.client.pubsub(ignore_subscribe_messages=True)
-        self.listener = await self.open.enter_async_context(pubsub)
-        await self.listener.psubscribe(self.store.keys.channels + "*")
-        await self.listener.subscribe(self.store.keys.take_channel(TAKER))
-        await news_of(self.listener, self.store.keys.channels)
-        self.before = await self.look()
-        self.asked_ms = await now_ms(self.store)
 
     def teardown(self) -> None:
         """Whatever came before, every job can still be run to its end."""
@@ -131,28 +73,6 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(target=keys, drafts=st.lists(DRAFTS, min_size=1, max_size=3))
     def submit(self, drafts: list[Draft]) -> MultipleResults[str]:
         return multiple(*self.submit_together(drafts))
-
-    def submit_together(self, drafts: list[Draft]) -> list[str]:
-        requests = [self.desk.request(self.store, draft) for draft in drafts]
-        expected = [self.model.submit(request) for request in requests]
-        assert self.run(self.answers(requests)) == expected
-        for request, word in zip(requests, expected, strict=True):
-            if word == "accepted":
-                self.made |= {job.key: request for job in request.jobs}
-        return [key for key in self.made if key not in self.before.records]
-
-    async def answers(self, requests: list[Submission]) -> list[Answer]:
-        """The rate of an account refills with time: none passes between two calls.
-
-        Both clocks round, so a millisecond is left out: one too many would refuse a request.
-        """
-        rates = self.store.keys.base(0) + "rate"
-        passed_ms = await now_ms(self.store) - self.asked_ms - 1
-        for account in self.model.created:
-            await self.store.client.hincrby(rates, account, passed_ms)
-        got = await together(*(answer(self.store, request) for request in requests))
-        self.asked_ms = await now_ms(self.store)
-        return got
 
     @rule(key=keys)
     def submit_again(self, key: str) -> None:
@@ -215,69 +135,6 @@ class StoreMachine(RuleBasedStateMachine):
         else:
             self.retry(held[0], LONG_SECONDS if how == "pause" else 0, is_counted=how != "drain")
 
-    def claim_from(self, source: str, slots: dict[Kind, int]) -> list[Claim]:
-        got = self.run(self.store.claim("worker", slots, 0, is_alone=source == "alone"))
-        self.note_claims(got.claims)
-        check_claims(self.run(self.look()), got, source, slots)
-        return got.claims
-
-    def claim_and_offer(self) -> list[Claim]:
-        for held in self.taken:
-            if not self.model.holds(held.job.key, held.token):
-                self.offer.free(held)
-        slots = self.offer.free_slots()
-        got = self.run(self.store.claim(TAKER, slots, 0, offer=self.offer))
-        self.note_claims(got.claims)
-        self.take(got.claims)
-        now = self.run(self.look())
-        check_claims(now, got, "ready", slots)
-        check_offered(self.offer, now, got.alone)
-        return got.claims
-
-    def note_claims(self, claims: list[Claim]) -> None:
-        for held in claims:
-            job = self.model.claim(held.job.key)
-            assert (held.token, held.attempt) == (job.token, job.attempt)
-        self.newest |= {held.job.key: held for held in claims}
-
-    def receive(self, sent: Delivery) -> None:
-        """As a worker: what comes of an offer that is no more is handed back."""
-        check_sent(self.before, sent)
-        self.note_claims(sent.claims)
-        if sent.number == self.offer.number:
-            self.take(sent.claims)
-        else:
-            for held in sent.claims:
-                self.retry(held, 0, is_counted=False)
-
-    def take(self, claims: list[Claim]) -> None:
-        self.taken += claims
-        for held in claims:
-            self.offer.take(held)
-
-    def renew(self, held: list[Claim]) -> None:
-        lost = [one for one in held if not self.model.renew(one.job.key, one.token)]
-        assert self.run(self.store.renew(held)) == lost
-
-    def progress(self, held: list[Claim]) -> None:
-        expected = [self.model.progress(one.job.key, one.token) for one in held]
-        calls = (self.store.progress(one, line_of(one.job.key, "executing")) for one in held)
-        assert self.run(together(*calls)) == expected
-
-    def finish(self, held: list[Claim], state: State) -> None:
-        expected = [self.model.finish(one.job.key, one.token, state) for one in held]
-        for one in held:
-            self.offer.free(one)
-        calls = (finish(self.store, one, state, offer=self.offer) for one in held)
-        assert self.run(together(*calls)) == expected
-
-    def retry(self, held: Claim, pause_seconds: int, *, is_counted: bool) -> None:
-        expected = self.model.retry(
-            held.job.key, held.token, is_paused=pause_seconds > 0, is_counted=is_counted
-        )
-        call = retry(self.store, held, pause_seconds, is_counted=is_counted)
-        assert self.run(call) == expected
-
     @rule(how=st.sampled_from(["reap one", "reap", "forget", "fade"]))
     def tidy(self, how: str) -> None:
         if how == "forget":
@@ -286,16 +143,6 @@ class StoreMachine(RuleBasedStateMachine):
             self.run(self.fade())
         else:
             self.reap(1 if how == "reap one" else 100)
-
-    def reap(self, limit: int) -> None:
-        assert self.run(self.store.reap(0, limit)) == self.model.reap(limit)
-
-    def forget(self) -> None:
-        expired = self.run(self.store.expired_keys(0, 1000))
-        assert expired == self.model.expired()
-        if expired:
-            self.run(self.store.forget(0, expired))
-            self.model.forget(expired)
 
     def run_all(self) -> None:
         # Each round ends one job at least.
@@ -314,20 +161,6 @@ class StoreMachine(RuleBasedStateMachine):
             self.model.pass_time(key)
         if keys:
             self.run(make_due(self.store, keys))
-
-    async def fade(self) -> None:
-        """A minute, the reuse time and the time of idempotency keys are over."""
-        client, base = self.store.client, self.store.keys.base(0)
-        for fingerprint, key in self.model.reuse.items():
-            lives_ms = await client.pttl(f"{base}reuse:{fingerprint}")
-            assert (lives_ms > 0) == self.model.jobs[key].has_ended
-        names = [f"idempotent:{account}:{key}" for account, key in self.model.requests]
-        names += [f"reuse:{fingerprint}" for fingerprint in self.model.fading]
-        for name in names:
-            assert await client.pttl(base + name) > 0
-            await client.delete(base + name)
-        await client.delete(base + "rate")
-        self.model.fade()
 
     # What holds after each step.
 
@@ -349,9 +182,6 @@ class StoreMachine(RuleBasedStateMachine):
         self.stopped = []
         self.before = now
         self.is_fine = True
-
-    def look(self) -> Coroutine[Any, Any, View]:
-        return look(self.store, self.made, LIMITS)
 
 
 def test_any_sequence_of_transitions_does_what_the_model_does(valkey: str) -> None:
