@@ -4,6 +4,7 @@ import functools
 import json
 import re
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -16,7 +17,7 @@ _MAX_BRACKETS = 500
 """Nothing nests deeper than it has brackets, and a thousand levels exhaust the stack."""
 
 _MAX_ITEMS = 100
-"""Of a list, so many are looked at for problems: a message need not name a million."""
+"""Of a list or object, so many are looked at for problems: a message need not name a million."""
 
 _BOOLEANS = {"yes": True, "no": False, "true": True, "false": False, "1": True, "0": False}
 
@@ -100,7 +101,7 @@ def _find_problems(
             problems[field.name] = found
     # A task's own parameters first, then those that every task takes.
     known = ", ".join(sorted(hints, key=lambda name: name in Params.__struct_fields__))
-    for name in values.keys() - hints.keys():
+    for name in islice(values.keys() - hints.keys(), _MAX_ITEMS):
         problems[name] = [f"this parameter is unknown, choose among: {known}"]
     return problems
 
@@ -119,7 +120,7 @@ def _inner_problems(hint: Any, value: Any, *, is_strict: bool) -> list[str]:
     base = base_of(hint)
     found: Problems = {}
     if isinstance(value, Mapping) and get_origin(base) is dict:
-        for name, item in value.items():
+        for name, item in islice(value.items(), _MAX_ITEMS):
             for part_hint, part in zip(get_args(base), (name, item), strict=True):
                 problems = _value_problems(part_hint, part, is_strict=is_strict)
                 found.setdefault(name, []).extend(problems)

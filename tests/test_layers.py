@@ -1,6 +1,7 @@
 """Imports go one way, and libvips stays out of the server and the worker."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -134,3 +135,15 @@ def imported_modules(node: ast.AST) -> list[str]:
         names = [alias.name for alias in node.names if not alias.name.startswith("_")]
         return [f"{source}.{name}" for name in names] if is_package else [source]
     return []
+
+
+def test_tasks_on_sound_and_video_fetch_within_the_limits_of_media() -> None:
+    paths = [*ROOT.glob("tasks/audio/*.py"), *ROOT.glob("tasks/video/*.py")]
+    paths += [*ROOT.glob("tasks/toolkit/audio/*.py"), *ROOT.glob("tasks/toolkit/video/*.py")]
+    calls = [
+        (path.name, call)
+        for path in paths
+        for call in re.findall(r"ctx\.fetch\([^\n]*", path.read_text("utf-8"))
+    ]
+    assert calls
+    assert [call for call in calls if "is_media=True" not in call[1]] == []

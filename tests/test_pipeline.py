@@ -178,6 +178,21 @@ async def test_what_is_wrong_is_told_by_its_place_before_anything_runs(
     assert "started" not in final["events"]
 
 
+async def test_a_request_with_many_faults_gets_a_short_answer(api: Api) -> None:
+    wrong = {"task_name": "hello", "name": 20_000 * ["step:nothing"]}
+    steps = {f"{number}".rjust(60, "s"): wrong for number in range(3)}
+    [status] = (await api.post("/v1/create", {"tasks": pipeline(steps)}))[1]
+    assert status["status"] == "error"
+    assert len(json.dumps(status)) < 200_000
+
+
+async def test_a_result_too_large_to_be_told_again_and_again_is_an_error(api: Api) -> None:
+    steps = {"long": hello(400_000 * "x")}
+    final = await api.run(**pipeline(steps, a="step:long", b="step:long", c="step:long"))
+    assert final["status"] == "error"
+    assert final["result"].endswith("more than the limit of 1048576 (max_result_bytes)")
+
+
 async def test_a_circle_is_told_in_the_order_of_its_steps(api: Api) -> None:
     steps = {"a": hello("step:c"), "b": hello("step:a"), "c": hello("step:b")}
     words = (await api.run(**pipeline(steps)))["result"].rpartition(": ")[2].split(" uses ")

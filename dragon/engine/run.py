@@ -81,7 +81,7 @@ class Run:
         self.is_ending = False
         self._context: RunContext | None = None
         self._tools = tools
-        self._telling = Telling(tools.store, tools.outputs, claim)
+        self._telling = Telling(tools.store, tools.outputs, claim, tools.settings.max_result_bytes)
         self._offer = offer
         self._free_slots = free_slots
 

@@ -8,7 +8,7 @@ import structlog
 
 from dragon.engine.outputs import Outputs, join_result, split_result
 from dragon.engine.persist import persist
-from dragon.errors import Unavailable
+from dragon.errors import TaskFailed, Unavailable
 from dragon.schemas import Claim, Events, OutputFile, State, Status, encode
 from dragon.store.store import Store
 
@@ -20,10 +20,11 @@ PROGRESS_SECONDS = 0.1
 class Telling:
     """What one run says of itself."""
 
-    def __init__(self, store: Store, outputs: Outputs, claim: Claim) -> None:
+    def __init__(self, store: Store, outputs: Outputs, claim: Claim, max_bytes: int) -> None:
         self._store = store
         self._outputs = outputs
         self._claim = claim
+        self._max_bytes = max_bytes
         self._progress: Any = msgspec.UNSET
         self._result: Any = msgspec.UNSET
         self._has_news = False
@@ -47,13 +48,22 @@ class Telling:
             await persist(key, lambda: self._store.progress(self._claim, line, files))
 
     async def keep(self, result: Any) -> tuple[msgspec.Raw, tuple[OutputFile, ...]]:
-        """Move a result's files to where they are served from; it as clients see it, and they."""
+        """Move a result's files to where they are served from; it as clients see it, and they.
+
+        Raises TaskFailed for one that is too large to be told again and again.
+        """
         job = self._claim.job
         values, files = split_result(result)
         kept = await self._outputs.keep(self._claim, files) if files else ()
         joined = join_result(values, kept, job.base_url, job.key)
         # Encoded here, where what no JSON can hold is still a bug of the task.
-        return msgspec.Raw(encode(joined)), kept
+        encoded = encode(joined)
+        if len(encoded) > self._max_bytes:
+            raise TaskFailed(
+                f"the result takes {len(encoded)} bytes, more than the limit of "
+                f"{self._max_bytes} (max_result_bytes)"
+            )
+        return msgspec.Raw(encoded), kept
 
     def line(self, state: State, **fields: Any) -> bytes:
         """A status of the job."""

@@ -77,7 +77,7 @@ async def waveform(params: WaveformParams, ctx: Context) -> Waveform:
     if params.vmargin * 2 >= params.height:
         raise TaskFailed(f"vmargin = {params.vmargin} leaves nothing of height = {params.height}")
     check_limits("The waveform", Size(params.width, params.height), 1, ctx.limits)
-    source = await ctx.fetch(params.url)
+    source = await ctx.fetch(params.url, is_media=True)
     output = ctx.output("output", CONTENT_TYPES[params.format])
     duration = await ctx.isolated(render, params, ctx.limits, source, output, ctx.progress)
     return Waveform(

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Mapping
+from itertools import islice
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -10,6 +11,7 @@ from msgspec import Meta
 from dragon.task import Catalogue, ChildResult, Context, Params, TaskError, TaskFailed, task
 from tasks.toolkit.pipeline.references import Reference, parse, replace
 from tasks.toolkit.pipeline.steps import (
+    MAX_PROBLEMS,
     PIPELINE,
     Step,
     needs,
@@ -17,6 +19,7 @@ from tasks.toolkit.pipeline.steps import (
     reference_problems,
     step_problems,
 )
+from tasks.toolkit.together import together
 
 Name = Annotated[
     str,
@@ -60,14 +63,15 @@ def check(params: PipelineParams, tasks: Catalogue) -> dict[str, list[str]]:
     """What only shows beside the other tasks and steps."""
     wanted = params.result or {}
     problems = {
-        "steps": list(step_problems(params.steps, tasks)),
-        "result": [
+        "steps": step_problems(params.steps, tasks),
+        "result": (
             f"{name}: {problem}"
             for name, text in wanted.items()
             for problem in reference_problems(text, params.steps, tasks)
-        ],
+        ),
     }
-    return {name: found for name, found in problems.items() if found}
+    told = {name: list(islice(found, MAX_PROBLEMS)) for name, found in problems.items()}
+    return {name: found for name, found in told.items() if found}
 
 
 @task(PIPELINE, kind="flow", timeout_seconds=600, check=check)
@@ -92,17 +96,10 @@ class Pipeline:
         """Run all steps; raises the first error, led by the name of its step."""
         used = needs(self._params.steps)
         ends = {name: asyncio.Event() for name in used}
-        tasks = [
-            asyncio.create_task(self._run_step(name, [ends[one] for one in used[name]], ends[name]))
-            for name in used
-        ]
         self._tell()
-        try:
-            await asyncio.gather(*tasks)
-        finally:
-            for one in tasks:
-                one.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await together(
+            self._run_step(name, [ends[one] for one in used[name]], ends[name]) for name in used
+        )
 
     async def gather(self) -> dict[str, Any]:
         """What is wanted of the steps that have ended."""

@@ -18,6 +18,7 @@ from dragon.task import (
 from tasks.toolkit.geometry import Box, Size, check_video, lay_out
 from tasks.toolkit.media.ffmpeg import Arguments, seconds
 from tasks.toolkit.progress import encode
+from tasks.toolkit.sources import forget
 from tasks.toolkit.video.clips import Clip, check_whole, clip_input, fetch_clip, frame_count
 from tasks.toolkit.video.encoders import Kilobits, Rate, audio_encoder, video_encoder
 from tasks.toolkit.video.filters import Frames, even, filter_chain
@@ -83,6 +84,7 @@ async def concat(params: ConcatParams, ctx: Context) -> Concatenated:
         piece = ctx.output(f"piece{number}", "video/quicktime")
         share = (1 - JOINING) * lengths[number] / sum(lengths)
         await _make_piece(params, ctx, clip, form, piece, begin=done, end=done + share)
+        forget(clip.source)
         made.append(piece)
         done += share
     output = ctx.output("output", "video/mp4")

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 
 from dragon.task import Catalogue, ChildResult, Context, File, Params, Result, SourceUrl, task
 from tasks.toolkit.geometry import Size
+from tasks.toolkit.sources import forget
 from tasks.toolkit.streaming.ladder import USUAL, Name, Rendition, choose, size_of, title
 from tasks.toolkit.streaming.playlists import (
     PLAYLIST_TYPE,
@@ -17,6 +18,7 @@ from tasks.toolkit.streaming.playlists import (
     Variant,
     master_playlist,
 )
+from tasks.toolkit.together import together
 from tasks.toolkit.video.clips import fetch_clip
 
 Renditions = Annotated[
@@ -79,7 +81,9 @@ async def stream(params: HlsParams, ctx: Context) -> Hls:
     source = clip.video.display
     renditions = choose(source, params.renditions or USUAL, enlarges=params.enlarge)
     ladder = Ladder(params, ctx, source, renditions)
-    await asyncio.gather(*(ladder.make(one) for one in renditions))
+    # It may wait long for its renditions, each of which fetches the source for itself.
+    forget(clip.source)
+    await together(ladder.make(one) for one in renditions)
     return ladder.result()
 
 

@@ -6,15 +6,17 @@ So that a job holds no more of its sources than a few at a time, however many th
 import asyncio
 import mmap
 import os
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
 
-from dragon.task import Context, Descriptor, File, MediaLimits, Source, SourceUrl
+from dragon.task import Context, Descriptor, File, MediaLimits, SourceUrl
 from tasks.toolkit.colors import Color
 from tasks.toolkit.geometry import Box, Crop, Size, lay_out
 from tasks.toolkit.progress import Meter
+from tasks.toolkit.sources import forget
+from tasks.toolkit.together import together
 
 if TYPE_CHECKING:
     from pyvips import Image
@@ -72,11 +74,11 @@ async def collect(
         async with slots:
             source = fetched.pop(url, None) or await ctx.fetch(url)
             await ctx.isolated(place, url, source, file, section, places, ctx.limits)
-            _forget(source)
+            forget(source)
         placed.extend(places)
         meter.reached(len(placed) / len(urls), frames=len(placed))
 
-    await _together(add(url, places) for url, places in _places(urls).items())
+    await together(add(url, places) for url, places in _places(urls).items())
     return file, size
 
 
@@ -142,19 +144,3 @@ def _places(urls: Iterable[str]) -> dict[str, list[int]]:
     for place, url in enumerate(urls):
         places.setdefault(url, []).append(place)
     return places
-
-
-async def _together(works: Iterable[Coroutine[None, None, None]]) -> None:
-    """All at once; the first error ends the others."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for work in works:
-                group.create_task(work)
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-
-
-def _forget(source: Source) -> None:
-    """Make room for the next; what another task made is read where it is kept, and stays."""
-    if not source.url.startswith("dragon:"):
-        source.path.unlink()

@@ -1,7 +1,8 @@
 """Checks steps before any of them runs: tasks, parameters, references, circles."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
+from itertools import islice
 from typing import Any, get_type_hints
 
 from msgspec import Struct
@@ -14,6 +15,12 @@ Step = Mapping[str, Any]
 
 PIPELINE = "media.pipeline"
 """It is no step of another one: its own steps may be tasks that run others, and that is enough."""
+
+MAX_PROBLEMS = 100
+"""That are told of one parameter: a request may hold a million."""
+
+MAX_LISTED = 20
+"""Names to choose from."""
 
 _SOME_FILE = f"dragon:{'A' * 26}/output"
 _FORM = "must be step:NAME or step:NAME/OUTPUT"
@@ -68,9 +75,12 @@ def _problems(step: Step, steps: Mapping[str, Step], tasks: Catalogue) -> Iterat
         return
     values = parameters_of(step)
     found = {
-        parameter: [
-            problem for text in find(value) for problem in reference_problems(text, steps, tasks)
-        ]
+        parameter: list(
+            islice(
+                (one for text in find(value) for one in reference_problems(text, steps, tasks)),
+                MAX_PROBLEMS,
+            )
+        )
         for parameter, value in values.items()
     }
     for parameter, problems in found.items():
@@ -119,5 +129,6 @@ def _usable(tasks: Catalogue) -> list[str]:
     return [task.name for task in tasks if task.name != PIPELINE]
 
 
-def _listed(names: Any) -> str:
-    return ", ".join(f"'{name}'" for name in names)
+def _listed(names: Iterable[str]) -> str:
+    listed = [f"'{name}'" for name in islice(names, MAX_LISTED + 1)]
+    return ", ".join(listed[:MAX_LISTED]) + (", …" if len(listed) > MAX_LISTED else "")
