@@ -1,15 +1,14 @@
 """Sounds and pages that are hostile, or would unfold to too much."""
 
-import asyncio
 import random
-import time
 
 import pytest
 
+from tests.chaos.bombs import assert_refused
 from tests.chaos.check import check
 from tests.chaos.families import SONGS, heard, scraped
 from tests.chaos.harness import Definition, Fleet
-from tests.chaos.test_inputs import CANARY_SONG, mutated, told_by, watch_memory
+from tests.chaos.test_inputs import CANARY_SONG, mutated, told_by
 from tests.clips import SOUND, Clips
 from tests.conftest import Origin
 from tests.fetching import Canary
@@ -42,18 +41,7 @@ async def test_p33_sounds_that_unfold_are_refused_and_others_go_on(
     bombs += scraped(origin.url("page"))
     good = 3 * heard(origin.url("good"))
     for _ in range(n):
-        began = time.monotonic()
-        keys = await fleet.submit([*bombs, *good])
-        most_bytes = asyncio.create_task(watch_memory(fleet))
-        finals = await fleet.wait(keys)
-        most_bytes.cancel()
-        await asyncio.wait([most_bytes])
-        assert most_bytes.cancelled(), "a decoder took too much"
-        words = [final["result"] for final in finals[: len(bombs)]]
-        assert [one for one in words if "more than the limit of" not in str(one)] == []
-        states = [final["status"] for final in finals]
-        assert states == len(bombs) * ["error"] + len(good) * ["success"]
-        assert time.monotonic() - began <= 60
+        await assert_refused(fleet, bombs, good)
     await check(fleet, is_exact=True)
 
 
