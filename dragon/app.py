@@ -14,6 +14,7 @@ from dragon.engine.announcer import Announcer
 from dragon.engine.durability_log import DurabilityLog
 from dragon.engine.engine import Engine
 from dragon.engine.fetching import Fetcher
+from dragon.engine.file_jobs import FileJobs
 from dragon.engine.isolation.pool import Decoders, DecoderSettings
 from dragon.engine.isolation.program import Programs, ProgramSettings
 from dragon.engine.lag import LoopLag
@@ -23,7 +24,10 @@ from dragon.engine.run import Tools
 from dragon.engine.watching import Watches
 from dragon.engine.workdir import WorkDirectory
 from dragon.engine.worker import Worker
-from dragon.faces.dragon_v1 import DragonV1
+from dragon.faces.dragon_files import DragonFiles
+from dragon.faces.dragon_tasks import DragonTasks
+from dragon.faces.dragon_v1 import V1
+from dragon.faces.dragon_v2 import V2
 from dragon.faces.operations import Operations
 from dragon.faces.pages import Pages
 from dragon.http.authentication import Accounts
@@ -147,14 +151,14 @@ def build_web(
         client_max_size=settings.max_body_bytes,
     )
     app.on_response_prepare.append(allow_all_origins)
-    app.add_routes(
-        [
-            *Pages().routes(),
-            *Operations(store, engine, drain, lag).routes(),
-            *DragonV1(settings, Accounts(settings), engine).routes(),
-            web.get("/files/{key}/{filename}", FilesHandler(engine, Outputs(settings.data)).serve),
-        ]
-    )
+    accounts = Accounts(settings)
+    jobs = FileJobs(settings, engine, store.clock)
+    app.add_routes(Pages().routes())
+    app.add_routes(Operations(store, engine, drain, lag).routes())
+    for version in (V1, V2):
+        app.add_routes(DragonTasks(version, settings, accounts, engine).routes())
+        app.add_routes(DragonFiles(version, settings, accounts, engine, jobs).routes())
+    app.add_routes(FilesHandler(jobs, Outputs(settings.data)).routes())
     return app
 
 

@@ -83,6 +83,8 @@ class Job(Struct, frozen=True, kw_only=True):
     timeout_seconds: float
     attempts: int
     retention_seconds: int
+    store: str = "persistent"
+    """The type of storage that was asked for."""
     depth: int = 0
     """How many jobs stand above it: 1 for the child of one that a client created."""
 
@@ -126,6 +128,7 @@ class Record(Struct, frozen=True, kw_only=True):
     job: Job
     files: tuple[OutputFile, ...]
     expires: float
+    attempt: int = 0
 
 
 def file_path(key: str, filename: str) -> str:

@@ -1,17 +1,15 @@
 """Submits, reads and waits for jobs: what every face calls."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
 
 import msgspec
 import structlog
 
 from dragon.engine.definitions import Definition
-from dragon.engine.ended import EndedJobs
 from dragon.engine.watching import Watch, Watches
 from dragon.errors import BadRequest, Problem, UnknownKeys
 from dragon.registry import Registry
-from dragon.schemas import Events, Job, Record, Status, Update, decode_status, encode, is_key
+from dragon.schemas import Events, Job, Record, Status, Update, encode, is_key
 from dragon.settings import Account, Settings
 from dragon.store.store import Store
 from dragon.store.submission import Idempotency, Submission
@@ -31,8 +29,6 @@ class Engine:
         self.watches = watches
         self._settings = settings
         self._store = store
-        self._by_key = EndedJobs()
-        self._by_fingerprint = EndedJobs()
 
     def prepare(
         self,
@@ -69,8 +65,22 @@ class Engine:
 
         Raises OverLimits or Conflict, and then nothing is queued.
         """
-        answered = await self._submit(submission)
+        answered = await self.queue(submission)
         return [record.update for record in answered] if answered else submission.updates
+
+    async def queue(self, submission: Submission) -> list[Record] | None:
+        """Queue the jobs; or the records of those that answer the request already."""
+        answered = await self._store.submit(submission)
+        if answered is None:
+            for job, update in zip(submission.jobs, submission.updates, strict=True):
+                log.info(
+                    "job_created",
+                    key=job.key,
+                    task=job.task,
+                    account=job.account,
+                    status=update.state,
+                )
+        return answered
 
     async def run(self, submission: Submission) -> list[Update]:
         """Queue the jobs and wait until all have ended; their final statuses, in order."""
@@ -84,7 +94,7 @@ class Engine:
         keys = [update.key for update in submission.updates if not update.is_final]
         watch = await self.watches.open(keys)
         try:
-            answered = await self._submit(submission)
+            answered = await self.queue(submission)
         except BaseException:
             watch.close()
             raise
@@ -110,16 +120,6 @@ class Engine:
         answer = [record for key in keys if (record := records[key])]
         self._check_size(sum(len(record.update.line) for record in answer))
         return answer
-
-    async def read_for_files(self, key: str) -> Record:
-        """The record of one job; an ended one is read once while its files are kept."""
-        known = self._by_key.get(key)
-        if known and self.seconds_left(known):
-            return known
-        [record] = await self.read([key])
-        if record.update.is_final:
-            self._by_key.put(key, record)
-        return record
 
     def _check_size(self, size: int) -> None:
         limit = self._settings.max_answer_bytes
@@ -154,40 +154,6 @@ class Engine:
             ends = await watch.ends()
             return [ends.get(update.key, update) for update in updates]
 
-    async def wait_for_record(self, key: str) -> Record:
-        """The record of a job, once it has ended."""
-        [record] = await self.read([key])
-        if not record.update.is_final:
-            await self.wait([key])
-            [record] = await self.read([key])
-        return record
-
-    async def run_reusable(self, definition: Definition, account: Account, base_url: str) -> Record:
-        """The record of a job, or of an identical one that ran or runs, once it has ended."""
-        if not self._settings.reuse_seconds or definition.problems:
-            return await self._run_one(self.prepare([definition], account, base_url))
-        fingerprint = _fingerprint(definition, account, base_url)
-        known = self._by_fingerprint.get(fingerprint)
-        if known and self.reuse_seconds_left(known):
-            return known
-        submission = self.prepare([definition], account, base_url, fingerprint=fingerprint)
-        record = await self._run_one(submission)
-        if record.update.state == "success":
-            self._by_fingerprint.put(fingerprint, record)
-        return record
-
-    async def _run_one(self, submission: Submission) -> Record:
-        with await self.watches.open([submission.jobs[0].key]) as watch:
-            answered = await self._submit(submission)
-            if not answered and not submission.updates[0].is_final:
-                watch.skip(submission.updates[0])
-                await watch.ends()
-        if not answered:
-            [record] = await self.read([submission.jobs[0].key])
-            return record
-        [record] = answered
-        return record if record.update.is_final else await self.wait_for_record(record.update.key)
-
     async def cancel(self, keys: Sequence[str], account: Account) -> list[Update]:
         """End the account's jobs, those that run too; ended ones stay as they are.
 
@@ -197,30 +163,6 @@ class Engine:
         _check_keys(record.update.key for record in records if record.job.account != account.name)
         await self._store.cancel(list(dict.fromkeys(keys)))
         return [record.update for record in await self.read(keys)]
-
-    def seconds_left(self, record: Record) -> int:
-        """How long the job's files will be kept."""
-        return max(0, int(record.expires - self._store.clock.now()))
-
-    def reuse_seconds_left(self, record: Record) -> int:
-        """How long the job may answer identical requests."""
-        completed = decode_status(record.update.line).events.completed
-        age_seconds = self._store.clock.age(completed) if completed else 0.0
-        reuse_seconds = max(0, int(self._settings.reuse_seconds - age_seconds))
-        return min(reuse_seconds, self.seconds_left(record))
-
-    async def _submit(self, submission: Submission) -> list[Record] | None:
-        answered = await self._store.submit(submission)
-        if answered is None:
-            for job, update in zip(submission.jobs, submission.updates, strict=True):
-                log.info(
-                    "job_created",
-                    key=job.key,
-                    task=job.task,
-                    account=job.account,
-                    status=update.state,
-                )
-        return answered
 
     def _job(
         self, definition: Definition, account: Account, base_url: str, shard: int, queued: str
@@ -242,6 +184,7 @@ class Engine:
             timeout_seconds=task.timeout_seconds,
             attempts=self._settings.attempts,
             retention_seconds=retention_seconds,
+            store=definition.store.type,
         )
 
 
@@ -264,8 +207,3 @@ def _first_update(definition: Definition, job: Job) -> Update:
     else:
         status = Status(status="queued", key=job.key, events=Events(queued=job.queued))
     return Update(job.key, 1, status.status, encode(status))
-
-
-def _fingerprint(definition: Definition, account: Account, base_url: str) -> str:
-    parts = [account.name, base_url, definition.task.name, definition.store, definition.params]
-    return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()

@@ -111,6 +111,7 @@ class ChildJobs:
             timeout_seconds=task.timeout_seconds,
             attempts=self._settings.attempts,
             retention_seconds=parent.retention_seconds,
+            store=parent.store,
             depth=parent.depth + 1,
         )
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 
-from dragon.engine.engine import Engine
+from dragon.engine.file_jobs import FileJobs
 from dragon.engine.outputs import Outputs
 from dragon.errors import BadRequest, FileNotFound, Problem
 from dragon.schemas import OutputFile, Record, file_path, find_file, is_key
@@ -51,22 +51,25 @@ def redirect_to_file(url: str, key: str, file: OutputFile, cache_seconds: float)
 class FilesHandler:
     """`/files/<key>/<name>`: whoever holds the key may read; type, ETag, Range and HEAD."""
 
-    def __init__(self, engine: Engine, outputs: Outputs) -> None:
-        self._engine = engine
+    def __init__(self, jobs: FileJobs, outputs: Outputs) -> None:
+        self._jobs = jobs
         self._outputs = outputs
+
+    def routes(self) -> list[web.RouteDef]:
+        return [web.get("/files/{key}/{filename}", self.serve)]
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         key, filename = request.match_info["key"], request.match_info["filename"]
         if not is_key(key):
             raise web.HTTPNotFound
-        record = await self._engine.read_for_files(key)
+        record = await self._jobs.read(key)
         file = next((file for file in record.files if file.filename == filename), None)
         if file is None or not self._outputs.path(file).is_file():
             raise web.HTTPNotFound
         response = _File(self._outputs.path(file))
         response.content_type = file.content_type
         response.headers[hdrs.CACHE_CONTROL] = (
-            f"public, max-age={self._engine.seconds_left(record)}, immutable"
+            f"public, max-age={self._jobs.seconds_left(record)}, immutable"
             if record.update.is_final
             # Of a partial result: the whole one may have another file of that name.
             else "no-cache"

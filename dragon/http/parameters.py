@@ -41,8 +41,9 @@ class Parameters:
         if self._problems:
             raise BadRequest(self._problems)
 
-    def take_block(self) -> bool:
-        value = self._take("block")
+    def take_boolean(self, name: str) -> bool:
+        """False where it is not given."""
+        value = self._take(name)
         if value is None:
             return False
         if self._location == "query":
@@ -50,7 +51,7 @@ class Parameters:
             value = parse_boolean(text)
         if not isinstance(value, bool):
             right = "true or false" if self._location == "body" else "true, false, 1, 0, yes or no"
-            self.note("block", f"block must be {right}")
+            self.note(name, f"{name} must be {right}")
             return False
         return value
 

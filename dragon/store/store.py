@@ -270,11 +270,11 @@ def _over_limits(words: str, limit: int, count: int, retry_after_seconds: int) -
     )
 
 
-_RECORD_FIELDS = ("version", "state", "line", "job", "files", "expires")
+_RECORD_FIELDS = ("version", "state", "line", "job", "files", "expires", "attempt")
 
 
 def _record(key: str, fields: Sequence[bytes | None]) -> Record | None:
-    version, state, line, job, files, expires = fields
+    version, state, line, job, files, expires, attempt = fields
     if version is None or state is None or line is None or job is None:
         return None
     return Record(
@@ -282,4 +282,5 @@ def _record(key: str, fields: Sequence[bytes | None]) -> Record | None:
         job=decode_job(job),
         files=decode_files(files) if files else (),
         expires=float(expires) / 1000 if expires else 0.0,
+        attempt=int(attempt or 0),
     )

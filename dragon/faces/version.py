@@ -1,0 +1,18 @@
+"""What tells the versions of the Dragon tasks API apart; all else they share."""
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from dragon.schemas import Record, Update
+
+
+class Version(Struct, frozen=True, kw_only=True):
+    """One version. `path` begins its routes, `translate` words a status as it does."""
+
+    path: str
+    translate: Callable[[Update], bytes]
+    detail: Callable[[Record], bytes] | None = None
+    """A status with details, where clients may ask for them."""
+    has_partial_files: bool = False
+    """Whether the file methods answer as soon as a partial result holds the file."""
