@@ -99,7 +99,7 @@ def _example(example: dict[str, Any]) -> Iterator[str]:
     """A line for the shell, and what it answers with."""
     body = json.dumps({"tasks": example["definition"], "block": True}, ensure_ascii=False)
     yield (
-        '```sh\ncurl -sS -H "Authorization: Secret $SECRET" http://127.0.0.1:8080/v1/create '
+        '```sh\ncurl -sS -H "Authorization: Secret $SECRET" http://127.0.0.1:8080/v2/create '
         f"\\\n  -d '{body}'\n```"
     )
     yield f"ends with the result\n\n```json\n{_pretty(example['result'])}\n```"

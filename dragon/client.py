@@ -45,15 +45,15 @@ class Client:
     def create(self, definition: dict[str, Any], mode: str) -> None:
         body = {"tasks": [definition]}
         if mode == "now":
-            statuses = self._lines("POST", "/v1/create", body)
+            statuses = self._lines("POST", "/v2/create", body)
             _end([status for line in statuses for status in line])
-        statuses = self._updates(self._lines("POST", "/v1/create_stream", body, waits=True))
+        statuses = self._updates(self._lines("POST", "/v2/create_stream", body, waits=True))
         last = _print_all(statuses) if mode == "stream" else _show_progress(statuses)
         _end([last] if last and mode != "stream" else [], is_failed=_is_failed(last))
 
     def status(self, keys: Sequence[str]) -> None:
         query = urlencode([("tasks", key) for key in keys])
-        _end([status for line in self._lines("GET", f"/v1/status?{query}") for status in line])
+        _end([status for line in self._lines("GET", f"/v2/status?{query}") for status in line])
 
     def _updates(self, lines: Iterator[Any]) -> Iterator[dict[str, Any]]:
         """The first line is a list; each of the others is one status."""
@@ -117,16 +117,24 @@ def _print_all(statuses: Iterator[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def _show_progress(statuses: Iterator[dict[str, Any]]) -> dict[str, Any] | None:
-    """A bar on standard error: it moves with numeric progress, and pulses otherwise."""
+    """A bar on standard error: it moves with progress in figures, and pulses otherwise."""
     last = None
     console = Console(file=sys.stderr)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("queued", total=None)
         for last in statuses:
-            done = last.get("progress")
-            total = 100 if isinstance(done, int | float) else None
-            progress.update(bar, description=last["status"], completed=done or 0, total=total)
+            percent = _percent(last.get("progress"))
+            total = None if percent is None else 100
+            progress.update(bar, description=last["status"], completed=percent or 0, total=total)
     return last
+
+
+def _percent(progress: Any) -> float | None:
+    """What a task tells of how far it is: a percentage, or figures with a `fraction` of 1."""
+    if isinstance(progress, dict):
+        fraction = progress.get("fraction")
+        return fraction * 100 if isinstance(fraction, int | float) else None
+    return progress if isinstance(progress, int | float) else None
 
 
 def _is_failed(status: dict[str, Any] | None) -> bool:

@@ -175,7 +175,7 @@ def _try_demo(url: str, demo: Demo) -> list[str]:
         f"  api key  {demo.api_key}  (for pages on localhost and 127.0.0.1)",
         "Make a thumbnail:",
         f"  curl -sSfL -o thumb.jpg -H 'Authorization: Secret {demo.secret}' "
-        f"'{url}/v1/create_file/thumb.jpg?task_name=image.thumb&width=200"
+        f"'{url}/v2/create_file/thumb.jpg?task_name=image.thumb&width=200"
         f"&url={url}/static/sample.jpg'",
     ]
 
@@ -185,7 +185,7 @@ def _try_account(url: str) -> list[str]:
     body = '{"tasks": {"task_name": "hello", "name": "John"}, "block": true}'
     return [
         "Try it with a secret of one of the accounts:",
-        f"  curl -sS -H 'Authorization: Secret YOUR-SECRET' '{url}/v1/create' -d '{body}'",
+        f"  curl -sS -H 'Authorization: Secret YOUR-SECRET' '{url}/v2/create' -d '{body}'",
     ]
 
 

@@ -50,7 +50,7 @@ def record(names: list[str]) -> None:
 def _run(url: str, secret: str, definition: dict[str, Any]) -> dict[str, Any]:
     body = {"tasks": _with_url(definition, SHOWN_URL, url), "block": True}
     headers = {"Authorization": f"Secret {secret}"}
-    request = urllib.request.Request(f"{url}/v1/create", json.dumps(body).encode(), headers)  # noqa: S310
+    request = urllib.request.Request(f"{url}/v2/create", json.dumps(body).encode(), headers)  # noqa: S310
     with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
         [status] = json.load(answer)
     return dict(status)

@@ -68,7 +68,7 @@ def test_the_server_and_the_secret_may_stand_in_the_environment(dragon: Dragon) 
 def test_a_task_that_fails_ends_the_command_with_1(dragon: Dragon, mode: str) -> None:
     ended = dragon_command("create", "site.fail", mode, "--url", dragon.url, DRAGON_SECRET=SECRET)
     assert ended.returncode == 1
-    assert json.loads(ended.stdout.splitlines()[-1])["result"] == "it cannot be done"
+    assert json.loads(ended.stdout.splitlines()[-1])["error"] == "it cannot be done"
     key = json.loads(ended.stdout.splitlines()[-1])["key"]
     assert dragon_command("status", key, "--url", dragon.url).returncode == 1
 
@@ -76,7 +76,8 @@ def test_a_task_that_fails_ends_the_command_with_1(dragon: Dragon, mode: str) ->
 def test_wrong_parameters_end_the_command_with_1_at_once(demo: Dragon) -> None:
     ended = dragon_command("create", "hello", "nome=John", *here(demo))
     assert ended.returncode == 1
-    assert "name: this field is required" in json.loads(ended.stdout)["result"]
+    problems = json.loads(ended.stdout)["error"]["parameters"]
+    assert problems["name"] == ["this field is required"]
 
 
 def test_values_are_json_where_they_are_json_and_text_otherwise(demo: Dragon) -> None:
@@ -137,10 +138,13 @@ def test_without_a_server_here_the_command_asks_which(tmp_path: Path) -> None:
     assert f"which server? none runs with the data directory {tmp_path}" in ended.stderr
 
 
-def test_a_terminal_sees_a_progress_bar_and_a_pipe_only_the_result(dragon: Dragon) -> None:
+@pytest.mark.parametrize(("name", "percent"), [("site.steps", "[0-4]"), ("site.figures", "[248]0")])
+def test_a_terminal_sees_a_progress_bar_and_a_pipe_only_the_result(
+    dragon: Dragon, name: str, percent: str
+) -> None:
     terminal, child_side = pty.openpty()
     with subprocess.Popen(
-        [*COMMAND, "create", "site.steps", "steps=5", "--wait"],
+        [*COMMAND, "create", name, "steps=5", "--wait"],
         env=environment(DRAGON_URL=dragon.url, DRAGON_SECRET=SECRET, TERM="xterm"),
         stdout=subprocess.PIPE,
         stderr=child_side,
@@ -152,7 +156,7 @@ def test_a_terminal_sees_a_progress_bar_and_a_pipe_only_the_result(dragon: Drago
     assert process.returncode == 0
     assert json.loads(printed)["result"] == 5
     assert "executing" in seen
-    assert re.search(r"\b[0-4]%", seen)
+    assert re.search(rf"\b{percent}%", seen)
 
 
 def read_terminal(terminal: int) -> str:

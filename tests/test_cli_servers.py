@@ -60,7 +60,7 @@ def test_the_secret_of_the_dragon_here_goes_to_no_other_server(demo: Dragon) -> 
     requests: list[bytes] = []
     with server_that_says(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]", requests) as url:
         dragon_command("create", "hello", "name=John", "--url", url, *here(demo))
-    assert b"POST /v1/create" in requests[0]
+    assert b"POST /v2/create" in requests[0]
     assert b"Authorization" not in requests[0]
 
 

@@ -86,6 +86,15 @@ async def steps(params: StepsParams, ctx: Context) -> int:
     return params.steps
 
 
+@task("site.figures")
+async def figures(params: StepsParams, ctx: Context) -> int:
+    """Report each step as long tasks do."""
+    for step in range(params.steps):
+        ctx.progress({"fraction": step / params.steps, "frames": step})
+        await asyncio.sleep(0.12)
+    return params.steps
+
+
 @task("site.flood")
 async def flood(params: StepsParams, ctx: Context) -> int:
     """Report each step as progress, much faster than anybody can read."""
