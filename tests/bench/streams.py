@@ -21,37 +21,48 @@ DEADLINE_SECONDS = 60.0
 
 async def measure_streams(plan: Plan) -> list[Part]:
     """`status_stream` on one job that waits at a gate, beside a bare streaming handler."""
-    with plan.dragon("streams") as dragon:
-        gate = plan.directory / "dragon.gate"
-        key = await _create_gated(dragon.url, gate)
-        path = f"/v1/status_stream?tasks={key}"
-        dragon_figures = await _measure(plan, dragon.port, dragon.server().pid, path, gate)
+    figures = {version: await _measure_dragon(plan, version) for version in ("v2", "v1")}
     gate = plan.directory / "bare.gate"
     with bare_server("gate", str(gate)) as bare:
-        bare_figures = await _measure(plan, bare.port, bare.pid, path, gate)
-    figures = {"dragon": dragon_figures, "bare streaming handler": bare_figures}
+        bare_figures = await _measure(plan, bare.port, bare.pid, "/v1/status_stream", gate)
     return [
         Part(
             title=f"{plan.streams:,} waiting streams",
             columns=("", "KiB a stream", "ms until all have heard"),
             rows=[
-                (name, f"{kibibytes:.1f}", f"{milliseconds:.0f}")
-                for name, (kibibytes, milliseconds) in figures.items()
+                _row("dragon, /v2", figures["v2"]),
+                _row("dragon, /v1", figures["v1"]),
+                _row("bare streaming handler", bare_figures),
             ],
             ratios={
-                "dragon / bare, memory": dragon_figures[0] / bare_figures[0],
-                "dragon / bare, time": dragon_figures[1] / bare_figures[1],
+                "dragon / bare, memory": figures["v2"][0] / bare_figures[0],
+                "dragon / bare, time": figures["v2"][1] / bare_figures[1],
+                "/v2 / /v1, memory": figures["v2"][0] / figures["v1"][0],
+                "/v2 / /v1, time": figures["v2"][1] / figures["v1"][1],
             },
-            notes=("the gate is looked at every 20 ms in both",),
+            notes=("the gate is looked at every 20 ms in all",),
         )
     ]
+
+
+def _row(name: str, figures: tuple[float, float]) -> tuple[str, str, str]:
+    kibibytes, milliseconds = figures
+    return name, f"{kibibytes:.1f}", f"{milliseconds:.0f}"
+
+
+async def _measure_dragon(plan: Plan, version: str) -> tuple[float, float]:
+    with plan.dragon(f"streams-{version}") as dragon:
+        gate = plan.directory / f"{version}.gate"
+        key = await _create_gated(dragon.url, gate)
+        path = f"/{version}/status_stream?tasks={key}"
+        return await _measure(plan, dragon.port, dragon.server().pid, path, gate)
 
 
 async def _create_gated(url: str, gate: Path) -> str:
     body = {"tasks": {"task_name": "site.gate", "path": str(gate)}}
     async with (
         aiohttp.ClientSession() as session,
-        session.post(url + "/v1/create", json=body, headers=HEADERS) as response,
+        session.post(url + "/v2/create", json=body, headers=HEADERS) as response,
     ):
         [status] = await response.json()
         return str(status["key"])
