@@ -13,10 +13,12 @@ import redis.asyncio as redis
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from multidict import CIMultiDictProxy
+from playwright.async_api import Page
 from structlog.testing import capture_logs
 
 from dragon.settings import Settings
 from dragon.store.store import Store
+from tests.browser import Site, open_page
 from tests.clips import Clips
 from tests.decoders import Announcements, Logs
 from tests.fetching import Canary, Handler
@@ -236,3 +238,17 @@ async def process(settings: Settings) -> AsyncIterator[Process]:
 async def other(settings: Settings) -> AsyncIterator[Process]:
     async with start_process(settings) as other:
         yield other
+
+
+@pytest_asyncio.fixture
+async def page() -> AsyncIterator[Page]:
+    async with open_page() as page:
+        yield page
+
+
+@pytest_asyncio.fixture
+async def site(dragon: Dragon, origin: Origin, tmp_path: Path) -> AsyncIterator[Site]:
+    site = Site(dragon, origin.url("rocket.jpg"), tmp_path / "gate")
+    await site.server.start_server()
+    yield site
+    await site.server.close()

@@ -16,13 +16,10 @@ from imageio_ffmpeg import get_ffmpeg_exe
 from playwright.async_api import Page
 from yarl import URL
 
+from tests.browser import LISTED, PAGES, needs_chromium
 from tests.clips import Clips
 from tests.conftest import Api, Origin
 from tests.support import DEADLINE_SECONDS, ROOT, Dragon, eventually, read_lines
-from tests.test_browser import LISTED, PAGES, page
-from tests.test_browser import pytestmark as needs_chromium
-
-__all__ = ["page"]
 
 ASSETS = ROOT / "tests/assets/hls.js"
 

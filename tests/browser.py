@@ -1,0 +1,111 @@
+"""A real Chromium, and a web site whose pages use the shared Dragon."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from playwright.async_api import Page, Response, async_playwright
+
+from tests.support import API_KEY, DEADLINE_SECONDS, Dragon
+
+PAGES = Path(__file__).parent / "pages"
+LISTED = "page.example.org"
+UNLISTED = "evil.example.net"
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--no-proxy-server",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    f"--host-resolver-rules=MAP {LISTED} 127.0.0.1, MAP {UNLISTED} 127.0.0.1",
+]
+
+# Where every change is tested there is a browser: there, one that is missing is a failure.
+needs_chromium = pytest.mark.skipif(
+    CHROMIUM is None and "CI" not in os.environ, reason="there is no Chromium on this machine"
+)
+
+Picture = tuple[bool, int]
+
+
+@asynccontextmanager
+async def open_page() -> AsyncIterator[Page]:
+    """A new page of a browser of its own."""
+    assert CHROMIUM, "there is no Chromium on this machine: install chromium"
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = await browser.new_page()
+        page.set_default_timeout(DEADLINE_SECONDS * 1000)
+        yield page
+        await browser.close()
+
+
+class Site:
+    """A web site whose pages use the shared Dragon; POST /open opens the gate of its tasks."""
+
+    def __init__(self, dragon: Dragon, source: str, gate: Path) -> None:
+        self.gate = gate
+        self.source = source
+        self._words = {
+            "dragon": dragon.url,
+            "source": source,
+            "api_key": API_KEY,
+            "gate": str(gate),
+        }
+        app = web.Application()
+        app.router.add_get("/{name}", self._serve)
+        app.router.add_post("/open", self._open)
+        self.server = TestServer(app, host="127.0.0.1")
+
+    def url(self, host: str, name: str) -> str:
+        return f"http://{host}:{self.server.port}/{name}"
+
+    async def _serve(self, request: web.Request) -> web.Response:
+        path = PAGES / request.match_info["name"]
+        if not path.is_file():
+            raise web.HTTPNotFound
+        text = Template(path.read_text()).substitute(self._words)
+        return web.Response(text=text, content_type="text/html")
+
+    async def _open(self, _: web.Request) -> web.Response:
+        self.gate.touch()
+        return web.Response()
+
+
+async def pictures(page: Page) -> list[Picture]:
+    """Whether each picture is complete, and its own width."""
+    found = await page.evaluate(
+        "[...document.images].map(image => [image.complete, image.naturalWidth])"
+    )
+    return [(is_complete, width) for is_complete, width in found]
+
+
+def count_requests(dragon: Dragon, **wanted: Any) -> int:
+    """How many requests the server has logged that were such."""
+    return len([line for line in dragon.events("request") if wanted.items() <= line.items()])
+
+
+def watch_statuses(page: Page, path: str) -> list[int]:
+    """The statuses of the answers from a path, as they come."""
+    statuses: list[int] = []
+
+    def note(response: Response) -> None:
+        if path in response.url:
+            statuses.append(response.status)
+
+    page.on("response", note)
+    return statuses
