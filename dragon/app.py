@@ -13,6 +13,7 @@ from dragon.background import Background
 from dragon.engine.announcer import Announcer
 from dragon.engine.durability_log import DurabilityLog
 from dragon.engine.engine import Engine
+from dragon.engine.expiry import Expiry
 from dragon.engine.fetching import Fetcher
 from dragon.engine.file_jobs import FileJobs
 from dragon.engine.isolation.pool import Decoders, DecoderSettings
@@ -89,7 +90,7 @@ async def work(settings: Settings, slots: dict[Kind, int]) -> None:
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(Store(settings))
         directory = stack.enter_context(WorkDirectory(settings.data, name))
-        outputs = Outputs(settings.data)
+        outputs = Outputs(settings)
         decoders = await stack.enter_async_context(_decoders(settings, registry))
         tools = Tools(
             settings=settings,
@@ -107,7 +108,8 @@ async def work(settings: Settings, slots: dict[Kind, int]) -> None:
         lag = LoopLag()
         background.start(lag.run(), "lag")
         background.start(Announcer(store, name, about, lag).run(), "announcer")
-        background.start(Reaper(store, outputs).run(), "reaper")
+        background.start(Reaper(store).run(), "reaper")
+        background.start(Expiry(store, outputs).run(), "expiry")
         await stack.enter_async_context(Worker(tools, name, slots))
         log.info("worker_started", worker=name, slots=slots, confinement=decoders.confinement)
         await stopped.wait()
@@ -158,7 +160,7 @@ def build_web(
     for version in (V1, V2):
         app.add_routes(DragonTasks(version, settings, accounts, engine).routes())
         app.add_routes(DragonFiles(version, settings, accounts, engine, jobs).routes())
-    app.add_routes(FilesHandler(jobs, Outputs(settings.data)).routes())
+    app.add_routes(FilesHandler(jobs, Outputs(settings)).routes())
     return app
 
 

@@ -79,6 +79,10 @@ class Unavailable(DragonError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class StorageUnavailable(Unavailable):
+    """A store of files does not answer, or refuses what it is asked for."""
+
+
 class TaskError(DragonError):
     """A task could not be done; raised by tasks and by what they call."""
 

@@ -13,6 +13,8 @@ State = Literal["queued", "executing", "success", "error"]
 Kind = Literal["fast", "heavy", "flow", "record"]
 
 KINDS: tuple[Kind, ...] = ("fast", "heavy", "flow", "record")
+SIGNED = "signed"
+"""The store of files that went to an address which the client signed."""
 KEY_LENGTH = 26
 CHANNEL_LENGTH = 3
 
@@ -60,13 +62,18 @@ class Status(Struct, frozen=True, kw_only=True):
 
 
 class OutputFile(Struct, frozen=True, kw_only=True):
-    """One file that a job made. `path` is relative to the files directory."""
+    """One file that a job made.
+
+    `store` names the store of the settings that holds it, "" is the local disk, and `path` is where
+    it lies there. With `signed` its client holds it, and `path` is the URL without its signature.
+    """
 
     name: str
     filename: str
     content_type: str
     path: str
     size: int
+    store: str = ""
 
 
 class Job(Struct, frozen=True, kw_only=True):

@@ -12,7 +12,8 @@ from msgspec import Meta, Struct
 
 from dragon.errors import InvalidSettings
 from dragon.hints import base_of
-from dragon.urls import split_server_url, split_valkey_url
+from dragon.schemas import SIGNED
+from dragon.urls import split_server_url, split_store_url, split_valkey_url
 
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
@@ -38,7 +39,7 @@ class ApiKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Account(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Somebody who may create tasks. `weight` is the account's share of busy workers."""
 
-    name: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_.-]{1,64}\Z")]
+    name: Annotated[str, Meta(pattern=r"\A(?!\.\.?\Z)[A-Za-z0-9_.-]{1,64}\Z")]
     secrets: tuple[NotEmpty, ...] = ()
     api_keys: tuple[ApiKey, ...] = ()
     limits: Limits = Limits()
@@ -54,6 +55,21 @@ class Slots(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     record: Positive = 8
 
 
+class StoreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A store of files besides the local disk. Keys left out are found as each cloud does it."""
+
+    url: NotEmpty
+    endpoint: str = ""
+    region: str = ""
+    access_key: str = ""
+    secret_key: str = ""
+    public_url: str = ""
+    presigned_seconds: Annotated[int, Meta(ge=0, le=7 * 86_400)] = 0
+    timeout_seconds: Seconds = 30.0
+    retry_seconds: Seconds = 60.0
+    is_source: bool = True
+
+
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Sizes are in bytes, times in seconds. docs/settings.md explains each."""
 
@@ -64,6 +80,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     shards: Positive = 1
     accounts: tuple[Account, ...] = ()
     task_packages: tuple[NotEmpty, ...] = ("tasks",)
+    stores: dict[str, StoreSettings] = {}
+    output_store: str = ""
 
     public_url: str = ""
     max_body_bytes: Positive = 4 * 1024 * 1024
@@ -119,6 +137,7 @@ CLIENT_VARIABLES = ("DRAGON_CONFIG", "DRAGON_URL", "DRAGON_SECRET")
 """Variables that the command line reads for itself; they are no settings."""
 
 
+_STORE_NAME = re.compile(r"\A[A-Za-z0-9_-]{1,32}\Z")
 # Not every bracket begins JSON: [fd00::7]:9000 is an address.
 _JSON_LIST = re.compile(r'\s*\[\s*(["{]|[\d\s,]*\]\s*\Z)')
 
@@ -140,8 +159,9 @@ def load_settings(
         raise InvalidSettings(f"settings: {error}") from None
     if settings.redis:
         split_valkey_url(settings.redis)
-    _check_public_url(settings.public_url)
+    _check_web_url("public_url", settings.public_url)
     _check_accounts(settings.accounts)
+    _check_stores(settings)
     return settings
 
 
@@ -181,15 +201,32 @@ def _parse(text: str, type_: Any) -> Any:
     if get_origin(inner) is tuple and not _JSON_LIST.match(text):
         parts = [part.strip() for part in text.split(",") if part.strip()]
         return msgspec.convert(parts, type_, strict=False)
-    if get_origin(inner) is tuple or (isinstance(inner, type) and issubclass(inner, Struct)):
+    is_table = get_origin(inner) is dict or (isinstance(inner, type) and issubclass(inner, Struct))
+    if get_origin(inner) is tuple or is_table:
         return msgspec.json.decode(text, type=type_)
     return msgspec.convert(text, type_, strict=False)
 
 
-def _check_public_url(text: str) -> None:
+def _check_web_url(name: str, text: str) -> None:
     if text and split_server_url(text) is None:
         words = "is not an http or https URL such as https://media.example.com"
-        raise InvalidSettings(f"public_url: {text!r} {words}")
+        raise InvalidSettings(f"{name}: {text!r} {words}")
+
+
+def _check_stores(settings: Settings) -> None:
+    for name, store in settings.stores.items():
+        if not _STORE_NAME.match(name) or name == SIGNED:
+            words = "a store's name is 1 to 32 letters, digits, _ and -, and not"
+            raise InvalidSettings(f"stores: {name!r} cannot be used: {words} {SIGNED!r}")
+        if split_store_url(store.url) is None:
+            words = "is not of the form s3://bucket, gs://bucket or az://container, with"
+            raise InvalidSettings(f"stores.{name}.url: {store.url!r} {words} /prefix or without")
+        _check_web_url(f"stores.{name}.endpoint", store.endpoint)
+        _check_web_url(f"stores.{name}.public_url", store.public_url)
+    if settings.output_store and settings.output_store not in settings.stores:
+        known = ", ".join(settings.stores) or "there are none"
+        words = f"{settings.output_store!r} is none of the stores: {known}"
+        raise InvalidSettings(f"output_store: {words}")
 
 
 def _check_accounts(accounts: tuple[Account, ...]) -> None:

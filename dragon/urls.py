@@ -36,6 +36,31 @@ def split_server_url(text: str) -> SplitResult | None:
     return url if is_one and not has_more else None
 
 
+class StoreUrl(Struct, frozen=True, kw_only=True):
+    """A bucket, or container, and what all or one of the paths in it begin with."""
+
+    scheme: str
+    bucket: str
+    path: str
+
+
+_STORE_URL = re.compile(
+    r"(?P<scheme>s3|gs|az)://(?P<bucket>[A-Za-z0-9][A-Za-z0-9._-]{1,254})(?:/(?P<path>[^?#\s]*))?"
+)
+
+
+def split_store_url(text: str) -> StoreUrl | None:
+    """The parts of `s3://bucket/path` and the like; None for what is no such URL."""
+    found = _STORE_URL.fullmatch(text)
+    if not found:
+        return None
+    path = (found["path"] or "").strip("/")
+    # `..` and the like are no names in an object store, but they are in much that stands before it.
+    if path and any(part in ("", ".", "..") for part in path.split("/")):
+        return None
+    return StoreUrl(scheme=found["scheme"], bucket=found["bucket"], path=path)
+
+
 def split_valkey_url(text: str) -> ValkeyServers | None:
     """What a sentinel:// or cluster:// URL says; None for one that names a single server.
 

@@ -28,7 +28,7 @@ from dragon.http.connections import Connections
 from dragon.http.drain import Drain
 from dragon.http.middleware import answer
 from dragon.registry import Registry
-from dragon.settings import Account, ApiKey, Limits, Settings, Slots
+from dragon.settings import Account, ApiKey, Limits, Settings, Slots, StoreSettings
 from dragon.store.connection import SCRIPTS
 from dragon.store.store import Store
 from tests.conftest import Api, Origin
@@ -88,6 +88,7 @@ def test_the_documentation_builds_without_a_warning(tmp_path: Path) -> None:
         ("API keys", ApiKey),
         ("Limits", Limits),
         ("Slots", Slots),
+        ("Stores", StoreSettings),
     ],
 )
 def test_each_setting_stands_with_its_default_and_no_other_does(
@@ -104,6 +105,8 @@ def default_words(field: msgspec.structs.FieldInfo) -> str:
         return "required"
     if field.default is None:
         return "none"
+    if field.default_factory is dict:
+        return "`{}`"
     if isinstance(field.default, Struct):
         return table_words(field.default)
     return f"`{json.dumps(field.default)}`"

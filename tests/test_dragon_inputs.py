@@ -41,7 +41,7 @@ async def test_a_file_of_one_task_is_the_source_of_another_without_http(
 
 async def test_it_is_read_where_it_is_kept(api: Api, dragon: Dragon, origin: Origin) -> None:
     key = await thumb(api, origin)
-    [kept] = (dragon.data / "files").glob(f"??/{key}/*/output.jpg")
+    [kept] = (dragon.data / "files").glob(f"*/*/{key}/*/output.jpg")
     before = kept.stat()
     final = await api.run(task_name="site.path", url=f"dragon:{key}/output")
     assert final["result"] == str(kept)
@@ -87,7 +87,7 @@ async def test_an_expired_file_is_unknown(tmp_path: Path) -> None:
     with Dragon(tmp_path / "d", config=config) as own:
         async with api_of(own.url) as client:
             key = (await client.run(task_name="site.text", text="x"))["key"]
-            wait_until(lambda: not list((own.data / "files").glob(f"??/{key}")))
+            wait_until(lambda: not list((own.data / "files").glob(f"*/*/{key}")))
             url = f"dragon:{key}/output"
             assert await use(client, url) == f"File '{url}' could not be read: {UNKNOWN}"
 

@@ -64,7 +64,7 @@ async def test_a_job_is_forgotten_with_its_files_and_its_reuse(
         ("tasks", True)
     ]
     assert (await client.ask("GET", url)).status == 404
-    assert not list(own.data.glob(f"files/*/{key}"))
+    assert not list(own.data.glob(f"files/*/*/{key}"))
     renewed = (await client.ask("GET", path, headers=client.headers)).headers["Location"]
     assert renewed != first
     assert (await client.ask("GET", renewed.removeprefix(own.url))).status == 200

@@ -28,6 +28,7 @@ LAYERS = (
     ("task",),
     ("params", "registry"),
     ("store",),
+    ("storage",),
     ("engine",),
     ("http",),
     ("faces",),

@@ -247,3 +247,54 @@ def test_dragon_does_not_start_with_a_wrong_setting(tmp_path: Path, text: str, w
     assert (ended.returncode, ended.stdout) == (2, "")
     assert words in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+STORES = """
+output_store = "media"
+[stores.media]
+url = "s3://media/dragon"
+endpoint = "http://127.0.0.1:9000"
+access_key = "id"
+secret_key = "very secret"
+[stores.archive]
+url = "gs://archive"
+"""
+
+
+def test_stores_are_tables_by_name(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path, STORES), {})
+    assert list(settings.stores) == ["media", "archive"]
+    assert settings.stores["media"].url == "s3://media/dragon"
+    assert settings.output_store == "media"
+
+
+def test_stores_in_a_variable_are_json() -> None:
+    environment = {"DRAGON_STORES": '{"media": {"url": "az://media"}}'}
+    assert load_settings(None, environment).stores["media"].url == "az://media"
+
+
+@pytest.mark.parametrize(
+    "url", ["media", "s3:media", "http://media/x", "s3://", "s3://a/../b", "s3://media?x=1"]
+)
+def test_a_store_needs_a_bucket(url: str) -> None:
+    stores = msgspec.json.encode({"media": {"url": url, "secret_key": "very secret"}}).decode()
+    words = refusal(None, DRAGON_STORES=stores)
+    assert words.startswith(f"stores.media.url: {url!r} is not of the form s3://bucket")
+    assert "very secret" not in words
+
+
+@pytest.mark.parametrize("name", ["signed", "", "a b", "a/b", "x" * 33])
+def test_a_store_needs_a_plain_name(name: str) -> None:
+    stores = msgspec.json.encode({name: {"url": "s3://media"}}).decode()
+    assert refusal(None, DRAGON_STORES=stores).startswith(f"stores: {name!r} cannot be used")
+
+
+def test_outputs_go_to_a_store_that_there_is() -> None:
+    words = "output_store: 'media' is none of the stores: there are none"
+    assert refusal(None, DRAGON_OUTPUT_STORE="media") == words
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_no_account_is_named_like_a_directory_above(name: str) -> None:
+    accounts = msgspec.json.encode([{"name": name}]).decode()
+    assert "DRAGON_ACCOUNTS: " in refusal(None, DRAGON_ACCOUNTS=accounts)

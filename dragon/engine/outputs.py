@@ -1,15 +1,15 @@
-"""Keeps the files that tasks make, on the local disk: `<data>/files/<2>/<key>/<token>/<name>`."""
+"""Keeps the files that tasks make: `<account>/<day>/<key>/<token>/<name>` in the store chosen."""
 
-import asyncio
-import contextlib
-import os
-import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from dragon.schemas import Claim, OutputFile, file_path
+from dragon.errors import StorageUnavailable
+from dragon.schemas import Claim, Job, OutputFile, Record, file_path
+from dragon.settings import Settings
+from dragon.storage.disk import Disk
 from dragon.task import File, Files
 
 
@@ -19,51 +19,75 @@ class Outputs:
     So a file is there whole or not at all, and a run that lost its lease overwrites nothing.
     """
 
-    def __init__(self, data: str) -> None:
-        self._root = Path(data).absolute() / "files"
+    def __init__(self, settings: Settings) -> None:
+        self._disk = Disk(settings.data)
 
     def path(self, file: OutputFile) -> Path:
-        return self._root / file.path
+        """Where a file of the local disk lies."""
+        return self._disk.path(file.path)
+
+    def url(self, file: OutputFile, base_url: str, key: str) -> str:
+        """Where a client gets the file."""
+        return base_url + file_path(key, file.filename)
+
+    def join(self, values: object, files: Iterable[OutputFile], base_url: str, key: str) -> object:
+        """A result as clients see it: one flat object, each file's URL under its name."""
+        urls = {file.name: self.url(file, base_url, key) for file in files}
+        return {**values, **urls} if isinstance(values, dict) else values
 
     async def keep(self, claim: Claim, files: Iterable[File]) -> tuple[OutputFile, ...]:
         """Move finished files to where they are served from."""
-        folder = self._folder(claim.job.key) / str(claim.token)
-        return await asyncio.to_thread(self._keep, folder, tuple(files))
+        return tuple([await self._keep(claim, file) for file in files])
 
     async def discard(self, claim: Claim) -> None:
         """Delete what a run kept that did not count in the end."""
-        await asyncio.to_thread(
-            shutil.rmtree, self._folder(claim.job.key) / str(claim.token), ignore_errors=True
-        )
+        with suppress(OSError):
+            await self._disk.delete_below(_attempt(claim))
 
-    async def delete(self, key: str) -> None:
-        """Delete all files of a job; raises OSError if some could not be."""
-        with contextlib.suppress(FileNotFoundError):
-            await asyncio.to_thread(shutil.rmtree, self._folder(key))
+    async def delete(self, record: Record) -> None:
+        """Delete all files of a job, those of attempts that did not count too.
 
-    def _folder(self, key: str) -> Path:
-        return self._root / key[-2:] / key
+        Raises StorageUnavailable if some could not be.
+        """
+        await self.delete_files(record.files)
+        try:
+            await self._disk.delete_below(_folder(record.job))
+        except OSError as error:
+            raise _not_deleted(error) from error
 
-    def _keep(self, folder: Path, files: tuple[File, ...]) -> tuple[OutputFile, ...]:
-        folder.mkdir(parents=True, exist_ok=True)
-        return tuple(self._keep_one(folder, file) for file in files)
+    async def delete_files(self, files: Iterable[OutputFile]) -> None:
+        """Delete just these; missing ones are fine. Raises StorageUnavailable."""
+        try:
+            await self._disk.delete(file.path for file in files)
+        except OSError as error:
+            raise _not_deleted(error) from error
 
-    def _keep_one(self, folder: Path, file: File) -> OutputFile:
-        target = folder / file.filename
-        # One of a partial result may come again in the whole one, and lie there already.
-        if file.path.exists() or not target.exists():
-            os.replace(file.path, target)
+    async def _keep(self, claim: Claim, file: File) -> OutputFile:
+        path = f"{_attempt(claim)}/{file.filename}"
         return OutputFile(
             name=file.name,
             filename=file.filename,
             content_type=file.content_type,
-            path=str(target.relative_to(self._root)),
-            size=target.stat().st_size,
+            path=path,
+            size=await self._disk.keep(file.path, path),
         )
 
 
+def _folder(job: Job) -> str:
+    """Of all files of one job."""
+    return f"{job.account}/{job.queued[:10]}/{job.key}"
+
+
+def _attempt(claim: Claim) -> str:
+    return f"{_folder(claim.job)}/{claim.token}"
+
+
+def _not_deleted(error: OSError) -> StorageUnavailable:
+    return StorageUnavailable(f"files could not be deleted: {error.strerror}")
+
+
 def split_result(result: object) -> tuple[object, tuple[File, ...]]:
-    """A task's result as plain values, and its files; see `join_result` for the way back."""
+    """A task's result as plain values, and its files; `Outputs.join` is the way back."""
     if isinstance(result, msgspec.Struct):
         result = msgspec.structs.asdict(result)
     if not isinstance(result, dict):
@@ -78,9 +102,3 @@ def split_result(result: object) -> tuple[object, tuple[File, ...]]:
         else:
             values[name] = msgspec.to_builtins(value)
     return values, tuple(files)
-
-
-def join_result(values: object, files: Iterable[OutputFile], base_url: str, key: str) -> object:
-    """The result as clients see it: one flat object, each file's URL under its name."""
-    urls = {file.name: base_url + file_path(key, file.filename) for file in files}
-    return {**values, **urls} if isinstance(values, dict) else values

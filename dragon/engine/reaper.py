@@ -1,11 +1,10 @@
-"""Moves what is due: retries, jobs whose worker was lost, and records whose time is over."""
+"""Moves what is due: retries, and jobs whose worker was lost."""
 
 import asyncio
 import random
 
 import structlog
 
-from dragon.engine.outputs import Outputs
 from dragon.errors import Unavailable
 from dragon.store.store import Store
 
@@ -18,9 +17,8 @@ BATCH = 100
 class Reaper:
     """Any number of them may run; each script moves a job once."""
 
-    def __init__(self, store: Store, outputs: Outputs) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._outputs = outputs
 
     async def run(self) -> None:
         while True:
@@ -34,8 +32,6 @@ class Reaper:
         for shard in range(self._store.keys.shards):
             while await self._reap(shard):
                 pass
-            while await self._expire(shard):
-                pass
 
     async def _reap(self, shard: int) -> bool:
         """Move some of what is due; whether there may be more."""
@@ -47,20 +43,3 @@ class Reaper:
         for key in failed:
             log.error("job_failed", key=key, reason="lease ran out on the last attempt")
         return BATCH in (len(promoted), len(silent) + len(requeued) + len(failed))
-
-    async def _expire(self, shard: int) -> bool:
-        """Files first: a record without files is better than files that nobody knows."""
-        keys = await self._store.expired_keys(shard, BATCH)
-        deleted = [key for key in keys if await self._delete(key)]
-        if deleted:
-            await self._store.forget(shard, deleted)
-            log.info("jobs_forgotten", count=len(deleted))
-        return len(deleted) == BATCH
-
-    async def _delete(self, key: str) -> bool:
-        try:
-            await self._outputs.delete(key)
-        except OSError as error:
-            log.exception("files_not_deleted", key=key, error=error.strerror)
-            return False
-        return True

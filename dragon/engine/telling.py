@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from dragon.engine.outputs import Outputs, join_result, split_result
+from dragon.engine.outputs import Outputs, split_result
 from dragon.engine.persist import persist
 from dragon.errors import TaskFailed, Unavailable
 from dragon.schemas import Claim, Events, OutputFile, State, Status, encode
@@ -55,7 +55,7 @@ class Telling:
         job = self._claim.job
         values, files = split_result(result)
         kept = await self._outputs.keep(self._claim, files) if files else ()
-        joined = join_result(values, kept, job.base_url, job.key)
+        joined = self._outputs.join(values, kept, job.base_url, job.key)
         # Encoded here, where what no JSON can hold is still a bug of the task.
         encoded = encode(joined)
         if len(encoded) > self._max_bytes:

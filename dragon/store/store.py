@@ -202,12 +202,12 @@ class Store:
             if mine := [key for key in keys if self.keys.shard_of(key) == shard]:
                 await self._run("cancel", shard, mine)
 
-    async def expired_keys(self, shard: int, limit: int = 100) -> list[str]:
-        """Keys of ended jobs that may be forgotten, once their files are deleted."""
+    async def expired_keys(self, shard: int, limit: int = 100, start: int = 0) -> list[str]:
+        """Keys of ended jobs that may be forgotten, once their files are deleted; oldest first."""
         now_ms = int(self.clock.now() * 1000)
         async with translated_errors():
             keys: Any = await self.client.zrangebyscore(
-                self.keys.base(shard) + "expiry", "-inf", now_ms, start=0, num=limit
+                self.keys.base(shard) + "expiry", "-inf", now_ms, start=start, num=limit
             )
         return [key.decode() for key in keys]
 

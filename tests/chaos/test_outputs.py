@@ -42,7 +42,7 @@ def write(chance: random.Random) -> Definition:
 async def assert_files_are_whole(fleet: Fleet) -> None:
     """All that lie where files are served from, whether or not a record names them."""
     asked = {record.update.key: record.job.params for record in await fleet.records()}
-    for path in fleet.data.glob("files/*/*/*/*"):
+    for path in fleet.data.glob("files/*/*/*/*/*"):
         assert path.read_bytes() == written(asked[path.parts[-3]]), path
 
 

@@ -1,0 +1,1 @@
+"""Where files lie: the local disk, and the stores of the settings."""
