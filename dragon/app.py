@@ -35,6 +35,7 @@ from dragon.http.authentication import Accounts
 from dragon.http.connections import Connections
 from dragon.http.drain import Drain
 from dragon.http.files import FilesHandler
+from dragon.http.heartbeats import Heartbeats
 from dragon.http.middleware import allow_all_origins, answer
 from dragon.registry import Registry
 from dragon.schemas import CHANNEL_LENGTH, Kind, new_key
@@ -157,8 +158,9 @@ def build_web(
     jobs = FileJobs(settings, engine, store.clock)
     app.add_routes(Pages().routes())
     app.add_routes(Operations(store, engine, drain, lag).routes())
+    heartbeats = Heartbeats()
     for version in (V1, V2):
-        app.add_routes(DragonTasks(version, settings, accounts, engine).routes())
+        app.add_routes(DragonTasks(version, settings, accounts, engine, heartbeats).routes())
         app.add_routes(DragonFiles(version, settings, accounts, engine, jobs).routes())
     app.add_routes(FilesHandler(jobs, Outputs(settings)).routes())
     return app

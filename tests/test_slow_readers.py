@@ -12,7 +12,8 @@ import pytest
 from aiohttp import web
 
 from dragon.http.errors import BUG
-from dragon.http.ndjson import Streams
+from dragon.http.heartbeats import Heartbeats
+from dragon.http.streams import Streams
 from dragon.schemas import Update
 from tests.support import DEADLINE_SECONDS, until
 from tests.watchers import Process, finish, tell_progress
@@ -25,15 +26,23 @@ HIGH_WATER_BYTES = 64 * 1024
 class Site:
     """A server that streams the statuses of some jobs to whoever asks, and buffers little."""
 
-    def __init__(self, process: Process, keys: Sequence[str], streams: Streams) -> None:
+    def __init__(
+        self,
+        process: Process,
+        keys: Sequence[str],
+        streams: Streams,
+        heartbeat_seconds: int | None = None,
+    ) -> None:
         self._process = process
         self._keys = keys
         self._streams = streams
+        self._heartbeat_seconds = heartbeat_seconds
         self.requests: list[web.Request] = []
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.requests.append(request)
-        return await self._streams.send(request, *await self._process.engine.watch(self._keys))
+        stream = self._streams.open(request, self._heartbeat_seconds)
+        return await stream.send(*await self._process.engine.watch(self._keys))
 
     @asynccontextmanager
     async def asked(self, version: str = "1.1") -> AsyncIterator[asyncio.StreamReader]:
@@ -89,7 +98,9 @@ async def read_statuses(reader: asyncio.StreamReader) -> list[Any]:
 
 async def test_a_client_that_reads_late_misses_statuses_but_no_end(process: Process) -> None:
     first, second = await process.start_jobs(2)
-    site = Site(process, [first.job.key, second.job.key], Streams(line, DEADLINE_SECONDS))
+    site = Site(
+        process, [first.job.key, second.job.key], Streams(line, DEADLINE_SECONDS, Heartbeats())
+    )
     async with site.asked() as reader:
         await read_head(reader)
         await read_chunk(reader)
@@ -123,7 +134,7 @@ def assert_buffers_little(request: web.Request) -> None:
 
 async def test_a_client_that_reads_nothing_is_dropped(process: Process) -> None:
     [held] = await process.start_jobs()
-    site = Site(process, [held.job.key], Streams(line, 0.1))
+    site = Site(process, [held.job.key], Streams(line, 0.1, Heartbeats()))
     async with site.asked() as reader:
         await read_head(reader)
         await read_chunk(reader)
@@ -142,7 +153,7 @@ async def test_a_client_that_reads_nothing_is_dropped(process: Process) -> None:
 
 async def test_lines_come_as_things_happen_in_http_1_0_too(process: Process) -> None:
     [held] = await process.start_jobs()
-    site = Site(process, [held.job.key], Streams(line, DEADLINE_SECONDS))
+    site = Site(process, [held.job.key], Streams(line, DEADLINE_SECONDS, Heartbeats()))
     async with site.asked("1.0") as reader, asyncio.timeout(DEADLINE_SECONDS):
         assert not re.search(rb"(?i)transfer-encoding", await read_head(reader))
         assert json.loads(await reader.readline())[0]["status"] == "executing"
@@ -158,8 +169,8 @@ async def test_a_bug_in_one_face_ends_its_stream_and_no_other(process: Process) 
     def fail(update: Update) -> bytes:
         return update.line if update.version < 3 else update.line[1 // 0 :]
 
-    broken = Site(process, [held.job.key], Streams(fail, DEADLINE_SECONDS))
-    sound = Site(process, [held.job.key], Streams(line, DEADLINE_SECONDS))
+    broken = Site(process, [held.job.key], Streams(fail, DEADLINE_SECONDS, Heartbeats()))
+    sound = Site(process, [held.job.key], Streams(line, DEADLINE_SECONDS, Heartbeats()))
     async with broken.asked() as first, sound.asked() as second:
         for reader in (first, second):
             await read_head(reader)

@@ -11,8 +11,9 @@ from dragon.http.authentication import Accounts
 from dragon.http.bodies import read_body
 from dragon.http.creation import prepare, read_creation
 from dragon.http.errors import raw_json_response
-from dragon.http.ndjson import Streams
+from dragon.http.heartbeats import Heartbeats
 from dragon.http.parameters import Parameters
+from dragon.http.streams import Stream, Streams
 from dragon.schemas import Update
 from dragon.settings import Settings
 
@@ -21,13 +22,19 @@ class DragonTasks:
     """Routes, translating in, translating out; the engine does the rest."""
 
     def __init__(
-        self, version: Version, settings: Settings, accounts: Accounts, engine: Engine
+        self,
+        version: Version,
+        settings: Settings,
+        accounts: Accounts,
+        engine: Engine,
+        heartbeats: Heartbeats,
     ) -> None:
         self._version = version
         self._settings = settings
         self._accounts = accounts
         self._engine = engine
-        self._streams = Streams(version.translate, settings.write_timeout_seconds)
+        timeout_seconds = settings.write_timeout_seconds
+        self._streams = Streams(version.translate, timeout_seconds, heartbeats)
 
     def routes(self) -> list[web.RouteDef]:
         path = self._version.path
@@ -58,11 +65,7 @@ class DragonTasks:
         return self._list(await run(submission))
 
     async def create_stream(self, request: web.Request) -> web.StreamResponse:
-        account, parameters = await read_creation(request, self._accounts, self._settings)
-        definitions = parameters.take_definitions(self._engine.registry, self._settings)
-        parameters.check()
-        submission = await prepare(request, self._engine, self._settings, account, definitions)
-        return await self._streams.send(request, *await self._engine.submit_and_watch(submission))
+        return await Stream.send(*await self._begin_stream(request))
 
     async def cancel(self, request: web.Request) -> web.Response:
         account, parameters = await read_creation(request, self._accounts, self._settings)
@@ -83,13 +86,24 @@ class DragonTasks:
         return _list(map(detail, await self._engine.read(keys)))
 
     async def status_stream(self, request: web.Request) -> web.StreamResponse:
-        return await self._streams.send(request, *await self._watch(request))
+        return await Stream.send(*await self._resume_stream(request))
 
-    async def _watch(self, request: web.Request) -> tuple[Sequence[Update], Watch]:
+    # What these have read is not held by the thousands that wait for hours.
+
+    async def _begin_stream(self, request: web.Request) -> tuple[Stream, Sequence[Update], Watch]:
+        account, parameters = await read_creation(request, self._accounts, self._settings)
+        definitions = parameters.take_definitions(self._engine.registry, self._settings)
+        stream = self._streams.open(request, parameters.take_heartbeat(request))
+        parameters.check()
+        submission = await prepare(request, self._engine, self._settings, account, definitions)
+        return stream, *await self._engine.submit_and_watch(submission)
+
+    async def _resume_stream(self, request: web.Request) -> tuple[Stream, Sequence[Update], Watch]:
         parameters = await self._read_parameters(request)
         keys = parameters.take_keys("tasks", self._settings)
+        stream = self._streams.open(request, parameters.take_heartbeat(request))
         parameters.check()
-        return await self._engine.watch(keys)
+        return stream, *await self._engine.watch(stream.unseen(keys))
 
     async def _read_parameters(self, request: web.Request) -> Parameters:
         if request.method == hdrs.METH_POST:

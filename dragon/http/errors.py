@@ -17,6 +17,7 @@ from dragon.errors import (
     Unavailable,
     UnknownKeys,
 )
+from dragon.http.events import CONTENT_TYPE, reconnect_event, wants_events
 from dragon.schemas import encode
 
 _STATUSES: dict[type[DragonError], HTTPStatus] = {
@@ -53,12 +54,28 @@ def error_response(error: DragonError, request: web.Request) -> web.Response:
         (status for kind, status in _STATUSES.items() if isinstance(error, kind)),
         HTTPStatus.INTERNAL_SERVER_ERROR,
     )
+    if isinstance(error, Unavailable) and _is_event_source(request):
+        return _ask_again(error)
     headers = {}
     if isinstance(error, OverLimits | Unavailable):
         headers[hdrs.RETRY_AFTER] = str(error.retry_after_seconds)
     if isinstance(error, Unauthorized):
         headers[hdrs.WWW_AUTHENTICATE] = "Secret, Api-Key"
     return json_response(error_body(error, request), status, **headers)
+
+
+def _is_event_source(request: web.Request) -> bool:
+    return request.method == hdrs.METH_GET and wants_events(request)
+
+
+def _ask_again(error: Unavailable) -> web.Response:
+    """A browser's EventSource gives up for good at a 503, and comes back after any stream."""
+    pause = b"retry: %d\n" % (error.retry_after_seconds * 1000)
+    return web.Response(
+        body=pause + reconnect_event({"status": "error", "message": error.message}),
+        content_type=CONTENT_TYPE,
+        headers={hdrs.CACHE_CONTROL: "no-store"},
+    )
 
 
 def error_body(error: DragonError, request: web.Request) -> dict[str, Any]:

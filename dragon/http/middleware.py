@@ -16,7 +16,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _OPEN_PATHS = ("/v1/", "/v2/", "/files/")
 _PREFLIGHT = {
     hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, HEAD, POST, DELETE, OPTIONS",
-    hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "Authorization, Content-Type, Idempotency-Key, Range",
+    hdrs.ACCESS_CONTROL_ALLOW_HEADERS: (
+        "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Range"
+    ),
     hdrs.ACCESS_CONTROL_MAX_AGE: "86400",
 }
 

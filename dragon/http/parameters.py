@@ -8,6 +8,7 @@ from multidict import MultiMapping
 
 from dragon.engine.definitions import Definition, NotADefinition, read_definition
 from dragon.errors import BadRequest, Location, Problem
+from dragon.http.heartbeats import MAX_SECONDS
 from dragon.params import parse_boolean
 from dragon.registry import Registry
 from dragon.settings import Settings
@@ -54,6 +55,17 @@ class Parameters:
             self.note(name, f"{name} must be {right}")
             return False
         return value
+
+    def take_heartbeat(self, request: web.Request) -> int | None:
+        """Seconds between two beats of a stream: in the query string, of a POST too."""
+        text = request.query.get("heartbeat")
+        if text is None:
+            return None
+        if text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= MAX_SECONDS:
+            return int(text)
+        words = f"heartbeat must be a whole number of seconds from 1 to {MAX_SECONDS}"
+        self._problems.append(Problem("heartbeat", "query", words))
+        return None
 
     def take_definitions(self, registry: Registry, settings: Settings) -> list[Definition]:
         """`tasks`: a list of definitions, or a single one."""
