@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Struct
 
-from dragon.hints import base_of, is_union
+from dragon.hints import base_of, is_optional, is_union
+from dragon.json_schema import is_struct, media_of, words_of
 from dragon.registry import Registry
 from dragon.task import File, Files, Params, TaskType
 
@@ -73,12 +74,13 @@ def _overview(registry: Registry) -> str:
 
 def _named(result: Any) -> tuple[str, str]:
     """The names of a result's values, and of its files."""
-    if not (isinstance(result, type) and issubclass(result, Struct)):
+    if not is_struct(result):
         return _with_article(_json_type(result)), "–"
     hints = get_type_hints(result, include_extras=True)
     files = [name for name, hint in hints.items() if base_of(hint) is File]
     values = [name for name, hint in hints.items() if base_of(hint) not in (File, Files)]
-    file_words = [f"`{name}`" for name in files] or ["as asked" if Files in hints.values() else "–"]
+    chosen = "as asked" if Files in map(base_of, hints.values()) else "–"
+    file_words = [f"`{name}`" for name in files] or [chosen]
     return ", ".join(f"`{name}`" for name in values) or "–", ", ".join(file_words)
 
 
@@ -150,7 +152,7 @@ def _parameters(struct: type[Struct]) -> str:
 
 
 def _outputs(result: Any) -> Iterator[str]:
-    if not (isinstance(result, type) and issubclass(result, Struct)):
+    if not is_struct(result):
         yield f"The result is {_with_article(_json_type(result))}."
         return
     yield "The result:"
@@ -167,11 +169,16 @@ def _outputs(result: Any) -> Iterator[str]:
 
 def _output(name: str, hint: Any) -> tuple[str, str]:
     if base_of(hint) is File:
-        return f"`{name}`", "URL of a file" + (" or null" if _is_optional(hint) else "")
-    if hint is Files:
-        return "the names that were asked for", "URL of a file each"
+        return f"`{name}`", _file(hint) + (" or null" if is_optional(hint) else "")
+    if base_of(hint) is Files:
+        return "the names that were asked for", _file(hint) + " each"
     words = f": {_allowed(hint)}" if get_origin(hint) is Literal else ""
-    return f"`{name}`", _json_type(hint) + words + (" or null" if _is_optional(hint) else "")
+    return f"`{name}`", _json_type(hint) + words + (" or null" if is_optional(hint) else "")
+
+
+def _file(hint: Any) -> str:
+    media = media_of(hint)
+    return f"URL of a file (`{media}`)" if media else "URL of a file"
 
 
 def _own_fields(struct: type[Struct]) -> dict[str, Any]:
@@ -180,10 +187,8 @@ def _own_fields(struct: type[Struct]) -> dict[str, Any]:
 
 
 def _document(struct: type) -> Iterator[str]:
-    """The docstring, in the words of JSON."""
-    if text := vars(struct).get("__doc__"):
-        lines = text.strip().replace("None", "null").splitlines()
-        yield "\n".join(line.strip() for line in lines)
+    if words := words_of(struct):
+        yield words
 
 
 def _json_type(hint: Any) -> str:
@@ -212,11 +217,11 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
 def _allowed(hint: Any) -> str:
     if get_origin(hint) is Annotated:
         for meta in get_args(hint)[1:]:
-            if words := (meta.extra or {}).get("expected") or _bounds(meta):
-                return str(words)
+            if words := meta.description or _bounds(meta):
+                return words
     if get_origin(hint) is Literal:
         return ", ".join(f"`{json.dumps(value)}`" for value in get_args(hint))
-    if _is_optional(hint):
+    if is_optional(hint):
         return _allowed(get_args(hint)[0])
     return "`true`, `false`" if hint is bool else "any"
 
@@ -231,23 +236,19 @@ def _bounds(meta: msgspec.Meta) -> str:
 def _structs_in(hint: Any) -> list[type[Struct]]:
     """What the values of an object are, where they are objects themselves."""
     values = get_args(base_of(hint))[1:]
-    return [value for value in values if isinstance(value, type) and issubclass(value, Struct)]
+    return [value for value in values if is_struct(value)]
 
 
 def _structs_in_list(hint: Any) -> list[type[Struct]]:
     items = get_args(hint)[:1] if get_origin(hint) is list else ()
-    return [item for item in items if isinstance(item, type) and issubclass(item, Struct)]
+    return [item for item in items if is_struct(item)]
 
 
 def _structs_in_union(hint: Any) -> list[type[Struct]]:
     """What the items of a list may be, where they may be several things."""
     items = get_args(base_of(hint))[:1] if get_origin(base_of(hint)) is list else ()
     options = [one for item in items if is_union(item) for one in get_args(item)]
-    return [one for one in options if isinstance(one, type) and issubclass(one, Struct)]
-
-
-def _is_optional(hint: Any) -> bool:
-    return is_union(hint) and type(None) in get_args(hint)
+    return [one for one in options if is_struct(one)]
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

@@ -11,5 +11,10 @@ def base_of(hint: Any) -> Any:
     return hint
 
 
+def is_optional(hint: Any) -> bool:
+    """Whether it may be None."""
+    return is_union(hint) and type(None) in get_args(hint)
+
+
 def is_union(hint: Any) -> bool:
     return get_origin(hint) in (Union, types.UnionType)

@@ -156,11 +156,11 @@ def _struct_problems(
 
 
 def _expected(hint: Any) -> str | None:
-    """The words that a type's Meta has for what would be right."""
+    """What would be right, as the description in a type's Meta has it."""
     if get_origin(hint) is Annotated:
         for meta in get_args(hint)[1:]:
-            if words := (meta.extra or {}).get("expected"):
-                return f"must be {words}"
+            if isinstance(meta, msgspec.Meta) and meta.description:
+                return f"must be {meta.description}"
     options = [option for option in _options(hint) if option is not type(None)]
     if len(options) == 1 and options[0] is not hint:
         return _expected(options[0])

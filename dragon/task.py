@@ -19,6 +19,7 @@ __all__ = [
     "Files",
     "HttpUrl",
     "KeptFile",
+    "Media",
     "MediaLimits",
     "Params",
     "Pixels",
@@ -45,7 +46,7 @@ HttpUrl = Annotated[
     Meta(
         pattern=r"\A[Hh][Tt][Tt][Pp][Ss]?://[^\s/?#\x00-\x1f\x7f][^\x00-\x1f\x7f]*\Z",
         max_length=8192,
-        extra={"expected": "an http or https URL of at most 8192 characters"},
+        description="an http or https URL of at most 8192 characters",
     ),
 ]
 """An address on the web."""
@@ -56,17 +57,15 @@ SourceUrl = Annotated[
         pattern=r"\A(?:[Hh][Tt][Tt][Pp][Ss]?://[^\s/?#\x00-\x1f\x7f][^\x00-\x1f\x7f]*"
         r"|dragon:[A-Z2-7]{26}/[A-Za-z0-9_.-]{1,100})\Z",
         max_length=8192,
-        extra={
-            "expected": "an http or https URL of at most 8192 characters, "
-            "or dragon:KEY/FILE, a file that another task made"
-        },
+        description="an http or https URL of at most 8192 characters, "
+        "or dragon:KEY/FILE, a file that another task made",
     ),
 ]
 """Where a source is: for `Context.fetch`."""
 
 Pixels = Annotated[
     int,
-    Meta(ge=1, le=16_383, extra={"expected": "a whole number of pixels from 1 to 16383"}),
+    Meta(ge=1, le=16_383, description="a whole number of pixels from 1 to 16383"),
 ]
 """A width or height; 16383 is the most that WebP can hold."""
 
@@ -118,6 +117,15 @@ class Files(Struct, frozen=True, kw_only=True):
     """Several files whose names the parameters choose; in a Result each stands under its name."""
 
     files: tuple[File, ...]
+
+
+class Media(Struct, frozen=True):
+    """What a File in a Result may be, for clients: `Annotated[File, Media("image/*")]`.
+
+    Several types have commas between them.
+    """
+
+    types: str
 
 
 class KeptFile(Struct, frozen=True, kw_only=True):

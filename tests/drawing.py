@@ -24,9 +24,7 @@ class Dot(Struct, frozen=True, kw_only=True, tag="dot", forbid_unknown_fields=Tr
     color: str = "black"
 
 
-Marks = Annotated[
-    list[Line | Dot], Meta(max_length=3, extra={"expected": "a list of up to 3 marks"})
-]
+Marks = Annotated[list[Line | Dot], Meta(max_length=3, description="a list of up to 3 marks")]
 
 
 class DrawParams(Params, frozen=True, kw_only=True):

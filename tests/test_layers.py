@@ -26,7 +26,7 @@ LAYERS = (
         "process",
     ),
     ("task",),
-    ("params", "registry"),
+    ("params", "registry", "json_schema"),
     ("store",),
     ("storage",),
     ("engine",),

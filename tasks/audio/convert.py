@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from dragon.task import Context, File, Params, ProgramFailed, Result, SourceUrl, task
+from dragon.task import Context, File, Media, Params, ProgramFailed, Result, SourceUrl, task
 from tasks.toolkit.audio import recordings, sounds
 from tasks.toolkit.audio.loudness import Gain, Leveller
 from tasks.toolkit.audio.pieces import Piece, fetch_piece, piece_input
@@ -59,7 +59,7 @@ class Converted(Result, frozen=True):
     channels: int
     bit_rate: int | None
     loudness: float | None
-    output: File
+    output: Annotated[File, Media("audio/*")]
 
 
 @task("audio.convert", kind="heavy", timeout_seconds=4 * 3600)

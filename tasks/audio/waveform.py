@@ -9,6 +9,7 @@ from dragon.task import (
     Context,
     Descriptor,
     File,
+    Media,
     MediaLimits,
     Params,
     Pixels,
@@ -61,7 +62,7 @@ class Waveform(Result, frozen=True):
     width: int
     height: int
     content_type: str
-    output: File
+    output: Annotated[File, Media("image/jpeg, image/png, application/json")]
 
 
 class Peaks(Struct, frozen=True):

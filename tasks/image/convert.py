@@ -11,6 +11,7 @@ from dragon.task import (
     Context,
     Descriptor,
     File,
+    Media,
     MediaLimits,
     Params,
     Result,
@@ -36,11 +37,11 @@ Operations = Annotated[
     list[Operation],
     Meta(
         max_length=30,
-        extra={"expected": 'a list of up to 30 operations, such as [{"type": "grey"}]'},
+        description='a list of up to 30 operations, such as [{"type": "grey"}]',
     ),
 ]
 
-MaxBytes = Annotated[int, Meta(ge=1, extra={"expected": "a whole number of bytes, at least 1"})]
+MaxBytes = Annotated[int, Meta(ge=1, description="a whole number of bytes, at least 1")]
 
 _NEAREST: dict[str, Format] = {"heif": "jpeg", "tiff": "png"}
 _MOST_OF_A_URL = 500
@@ -70,7 +71,7 @@ class Converted(Result, frozen=True):
     content_type: str
     quality: int | None
     bytes: int
-    output: File
+    output: Annotated[File, Media("image/*")]
 
 
 class Order(Struct, frozen=True, kw_only=True):

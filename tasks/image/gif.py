@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from dragon.task import Context, Descriptor, File, Params, Pixels, Result, Tell, task
+from dragon.task import Context, Descriptor, File, Media, Params, Pixels, Result, Tell, task
 from tasks.toolkit.colors import CLEAR, Color
 from tasks.toolkit.geometry import Box, Crop, Size, check_limits
 from tasks.toolkit.pictures.formats import Quality, check_fits
@@ -13,12 +13,12 @@ from tasks.toolkit.progress import Meter
 
 Loop = Annotated[
     int,
-    Meta(ge=-1, le=65_535, extra={"expected": "0 for ever, -1 not at all, or up to 65535 times"}),
+    Meta(ge=-1, le=65_535, description="0 for ever, -1 not at all, or up to 65535 times"),
 ]
 
 FrameDuration = Annotated[
     float,
-    Meta(ge=0.01, le=655.35, extra={"expected": "a number of seconds from 0.01 to 655.35"}),
+    Meta(ge=0.01, le=655.35, description="a number of seconds from 0.01 to 655.35"),
 ]
 
 
@@ -47,7 +47,7 @@ class Gif(Result, frozen=True):
     width: int
     height: int
     count: int
-    output: File
+    output: Annotated[File, Media("image/gif")]
 
 
 class Frames(Struct, frozen=True, kw_only=True):

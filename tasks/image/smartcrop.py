@@ -8,10 +8,10 @@ from msgspec.structs import asdict
 from dragon.task import Context, Descriptor, MediaLimits, Params, Result, SourceUrl, task
 
 Aspect = Annotated[
-    float, Meta(ge=0.05, le=20, extra={"expected": "width by height, a number from 0.05 to 20"})
+    float, Meta(ge=0.05, le=20, description="width by height, a number from 0.05 to 20")
 ]
-Count = Annotated[int, Meta(ge=1, le=100, extra={"expected": "a whole number from 1 to 100"})]
-Share = Annotated[float, Meta(ge=0.01, le=1, extra={"expected": "a number from 0.01 to 1"})]
+Count = Annotated[int, Meta(ge=1, le=100, description="a whole number from 1 to 100")]
+Share = Annotated[float, Meta(ge=0.01, le=1, description="a number from 0.01 to 1")]
 
 
 class SmartcropParams(Params, frozen=True):

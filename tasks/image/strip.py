@@ -1,6 +1,8 @@
 """image.strip: pictures side by side, such as for a contact sheet."""
 
-from dragon.task import Context, File, Params, Pixels, Result, task
+from typing import Annotated
+
+from dragon.task import Context, File, Media, Params, Pixels, Result, task
 from tasks.toolkit.colors import CLEAR, Color
 from tasks.toolkit.geometry import Box, Crop, Size
 from tasks.toolkit.pictures.formats import FORMATS, Format, Quality
@@ -34,7 +36,7 @@ class Strip(Result, frozen=True):
     width: int
     height: int
     content_type: str
-    output: File
+    output: Annotated[File, Media("image/*")]
 
 
 @task("image.strip", timeout_seconds=300)

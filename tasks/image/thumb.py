@@ -1,6 +1,6 @@
 """image.thumb: a picture in another size, cut, turned or converted."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from msgspec import Struct
 
@@ -8,6 +8,7 @@ from dragon.task import (
     Context,
     Descriptor,
     File,
+    Media,
     MediaLimits,
     Params,
     Pixels,
@@ -44,7 +45,7 @@ class Thumb(Result, frozen=True):
     height: int
     original_width: int
     original_height: int
-    output: File
+    output: Annotated[File, Media("image/*")]
 
 
 class Rendered(Struct, frozen=True):

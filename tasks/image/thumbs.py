@@ -4,7 +4,17 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from dragon.task import Context, Descriptor, Files, MediaLimits, Params, Result, SourceUrl, task
+from dragon.task import (
+    Context,
+    Descriptor,
+    Files,
+    Media,
+    MediaLimits,
+    Params,
+    Result,
+    SourceUrl,
+    task,
+)
 from tasks.toolkit.geometry import Box, Size, check_limits, cover, lay_out
 from tasks.toolkit.pictures.formats import FORMATS, Format, Quality, check_fits
 
@@ -12,10 +22,8 @@ SizeName = Annotated[
     str,
     Meta(
         pattern=r"\A(?!original_(?:width|height)\Z)[A-Za-z0-9_-]{1,64}\Z",
-        extra={
-            "expected": "a name of 1 to 64 letters, digits, - and _, "
-            "other than original_width and original_height"
-        },
+        description="a name of 1 to 64 letters, digits, - and _, "
+        "other than original_width and original_height",
     ),
 ]
 """What a size and its file are called; the result has the originals' sizes beside them."""
@@ -25,7 +33,7 @@ Sizes = Annotated[
     Meta(
         min_length=1,
         max_length=20,
-        extra={"expected": 'an object of 1 to 20 sizes, such as {"small": {"width": 100}}'},
+        description='an object of 1 to 20 sizes, such as {"small": {"width": 100}}',
     ),
 ]
 
@@ -42,7 +50,7 @@ class Thumbs(Result, frozen=True):
 
     original_width: int
     original_height: int
-    outputs: Files
+    outputs: Annotated[Files, Media("image/*")]
 
 
 @task("image.thumbs", timeout_seconds=60)

@@ -25,7 +25,7 @@ Name = Annotated[
     str,
     Meta(
         pattern=r"\A[A-Za-z0-9_-]{1,64}\Z",
-        extra={"expected": "a name of 1 to 64 letters, digits, - and _"},
+        description="a name of 1 to 64 letters, digits, - and _",
     ),
 ]
 
@@ -34,7 +34,7 @@ Steps = Annotated[
     Meta(
         min_length=1,
         max_length=100,
-        extra={"expected": "an object of 1 to 100 steps, each a definition of a task"},
+        description="an object of 1 to 100 steps, each a definition of a task",
     ),
 ]
 
@@ -43,7 +43,7 @@ Wanted = Annotated[
     Meta(
         min_length=1,
         max_length=100,
-        extra={"expected": 'an object such as {"cover": "step:small/output"}'},
+        description='an object such as {"cover": "step:small/output"}',
     ),
 ]
 

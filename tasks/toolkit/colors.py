@@ -8,7 +8,7 @@ Color = Annotated[
     str,
     Meta(
         pattern=r"\A#(?:[0-9a-fA-F]{6}|[0-9a-fA-F]{8})\Z",
-        extra={"expected": "a colour such as #ff8800 or, half transparent, #ff880080"},
+        description="a colour such as #ff8800 or, half transparent, #ff880080",
     ),
 ]
 

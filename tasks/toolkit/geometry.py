@@ -39,7 +39,7 @@ class Rectangle(Struct, frozen=True):
 
 Crop = Annotated[
     bool | Literal["smart"],
-    Meta(extra={"expected": 'true, false or "smart"'}),
+    Meta(description='true, false or "smart"'),
 ]
 """Whether a box is filled by cutting what is over: from the middle, or where it matters least."""
 

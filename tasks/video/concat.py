@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 from dragon.task import (
     Context,
     File,
+    Media,
     Params,
     Pixels,
     ProgramFailed,
@@ -38,7 +39,7 @@ class ConcatParams(Params, frozen=True):
 
     urls: Annotated[
         list[SourceUrl],
-        Meta(min_length=1, max_length=100, extra={"expected": "a list of 1 to 100 URLs"}),
+        Meta(min_length=1, max_length=100, description="a list of 1 to 100 URLs"),
     ]
     width: Pixels | None = None
     height: Pixels | None = None
@@ -61,7 +62,7 @@ class Concatenated(Result, frozen=True):
     duration: float | None
     frame_rate: float
     starts: list[float]
-    output: File
+    output: Annotated[File, Media("video/mp4")]
 
 
 class Form(Struct, frozen=True, kw_only=True):

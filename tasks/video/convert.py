@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from dragon.task import Context, File, Params, Pixels, Result, SourceUrl, TaskFailed, task
+from dragon.task import Context, File, Media, Params, Pixels, Result, SourceUrl, TaskFailed, task
 from tasks.toolkit.geometry import Box, check_limits, check_video, lay_out
 from tasks.toolkit.media import probe
 from tasks.toolkit.times import Seconds
@@ -84,7 +84,7 @@ class Converted(Result, frozen=True):
     video_codec: str
     alpha: bool
     rotation: float | None
-    output: File
+    output: Annotated[File, Media("video/*, image/gif, image/webp")]
 
 
 @task("video.convert", kind="heavy", timeout_seconds=4 * 3600)

@@ -7,7 +7,17 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from dragon.task import Catalogue, ChildResult, Context, File, Params, Result, SourceUrl, task
+from dragon.task import (
+    Catalogue,
+    ChildResult,
+    Context,
+    File,
+    Media,
+    Params,
+    Result,
+    SourceUrl,
+    task,
+)
 from tasks.toolkit.geometry import Size
 from tasks.toolkit.sources import forget
 from tasks.toolkit.streaming.ladder import USUAL, Name, Rendition, choose, size_of, title
@@ -26,7 +36,7 @@ Renditions = Annotated[
     Meta(
         min_length=1,
         max_length=10,
-        extra={"expected": 'a list of 1 to 10 renditions, such as ["360p", "720p"]'},
+        description='a list of 1 to 10 renditions, such as ["360p", "720p"]',
     ),
 ]
 
@@ -65,7 +75,7 @@ class Hls(Result, frozen=True):
     duration: float
     renditions: list[Told]
     content_type: str
-    playlist: File
+    playlist: Annotated[File, Media("application/vnd.apple.mpegurl")]
 
 
 def check(params: HlsParams, _: Catalogue) -> dict[str, list[str]]:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from dragon.task import Context, File, Params, Pixels, Result, SourceUrl, TaskFailed, task
+from dragon.task import Context, File, Media, Params, Pixels, Result, SourceUrl, TaskFailed, task
 from tasks.toolkit.geometry import Box, Crop
 from tasks.toolkit.pictures.formats import FORMATS, LOSSLESS, Format, Quality
 from tasks.toolkit.pictures.grids import Grid, Look, Wrap, arrange, check_grid, grid_of
@@ -15,7 +15,7 @@ MAX_TILES = 400
 USUAL_TILES = 100
 
 Interval = Annotated[
-    float, Meta(ge=0.05, le=3600, extra={"expected": "a number of seconds from 0.05 to 3600"})
+    float, Meta(ge=0.05, le=3600, description="a number of seconds from 0.05 to 3600")
 ]
 
 
@@ -52,8 +52,8 @@ class Preview(Result, frozen=True):
     interval: float
     duration: float
     content_type: str
-    output: File
-    track: File
+    output: Annotated[File, Media("image/*")]
+    track: Annotated[File, Media("text/vtt")]
 
 
 @task("video.preview", timeout_seconds=900)

@@ -1,6 +1,8 @@
 """video.rendition: one rendition of an adaptive stream, as video.hls makes several of."""
 
-from dragon.task import Context, File, Params, Pixels, ProgramFailed, Result, SourceUrl, task
+from typing import Annotated
+
+from dragon.task import Context, File, Media, Params, Pixels, ProgramFailed, Result, SourceUrl, task
 from tasks.toolkit.geometry import Box, check_video, lay_out
 from tasks.toolkit.media.ffmpeg import Arguments
 from tasks.toolkit.progress import encode
@@ -47,9 +49,9 @@ class Made(Result, frozen=True):
     average_bandwidth: int
     codecs: str
     content_type: str
-    playlist: File
-    media: File
-    init: File | None
+    playlist: Annotated[File, Media("application/vnd.apple.mpegurl")]
+    media: Annotated[File, Media("video/mp4, video/mp2t")]
+    init: Annotated[File, Media("video/mp4")] | None
 
 
 @task("video.rendition", kind="heavy", timeout_seconds=4 * 3600)

@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 from dragon.task import (
     Context,
     File,
+    Media,
     Params,
     Pixels,
     ProgramFailed,
@@ -63,7 +64,7 @@ class Reversed(Result, frozen=True):
     """`duration` is in seconds."""
 
     duration: float | None
-    output: File
+    output: Annotated[File, Media("video/mp4")]
 
 
 class Piece(Struct, frozen=True):

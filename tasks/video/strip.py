@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from dragon.task import Context, File, Params, Pixels, Result, SourceUrl, TaskFailed, task
+from dragon.task import Context, File, Media, Params, Pixels, Result, SourceUrl, TaskFailed, task
 from tasks.toolkit.colors import CLEAR, Color
 from tasks.toolkit.geometry import Box, Crop
 from tasks.toolkit.pictures.formats import FORMATS, LOSSLESS, Format, Quality
@@ -13,9 +13,7 @@ from tasks.toolkit.pictures.sections import Section
 from tasks.toolkit.times import Seconds
 from tasks.toolkit.video.moments import collect_moments, survey
 
-Count = Annotated[
-    int, Meta(ge=1, le=200, extra={"expected": "a whole number of frames from 1 to 200"})
-]
+Count = Annotated[int, Meta(ge=1, le=200, description="a whole number of frames from 1 to 200")]
 
 
 class StripParams(Params, frozen=True):
@@ -56,7 +54,7 @@ class Strip(Result, frozen=True):
     duration: float | None
     frame_rate: float | None
     content_type: str
-    output: File
+    output: Annotated[File, Media("image/*")]
 
 
 @task("video.strip", timeout_seconds=300)

@@ -1,11 +1,14 @@
 """video.thumb: a picture of a moment of a video."""
 
+from typing import Annotated
+
 from msgspec import Struct
 
 from dragon.task import (
     Context,
     Descriptor,
     File,
+    Media,
     MediaLimits,
     Params,
     Pixels,
@@ -46,7 +49,7 @@ class Thumb(Result, frozen=True):
     original_height: int
     duration: float | None
     content_type: str
-    output: File
+    output: Annotated[File, Media("image/*")]
 
 
 class Rendered(Struct, frozen=True):

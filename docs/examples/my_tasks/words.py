@@ -6,9 +6,19 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from dragon.task import Context, Descriptor, File, Params, Result, SourceUrl, TaskFailed, task
+from dragon.task import (
+    Context,
+    Descriptor,
+    File,
+    Media,
+    Params,
+    Result,
+    SourceUrl,
+    TaskFailed,
+    task,
+)
 
-AtMost100 = Annotated[int, Meta(ge=1, le=100, extra={"expected": "a whole number from 1 to 100"})]
+AtMost100 = Annotated[int, Meta(ge=1, le=100, description="a whole number from 1 to 100")]
 
 
 class WordsParams(Params, frozen=True):
@@ -22,7 +32,7 @@ class Words(Result, frozen=True):
 
     count: int
     most_frequent: list[str]
-    table: File
+    table: Annotated[File, Media("text/csv")]
 
 
 class Counted(Struct, frozen=True, kw_only=True):

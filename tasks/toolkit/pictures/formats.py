@@ -13,7 +13,7 @@ MOST_QUALITY = 95
 
 Quality = Annotated[
     int,
-    Meta(ge=1, le=MOST_QUALITY, extra={"expected": "a whole number from 1 to 95"}),
+    Meta(ge=1, le=MOST_QUALITY, description="a whole number from 1 to 95"),
 ]
 """How good a picture is that is written; of a PNG or GIF, how many colours are left."""
 

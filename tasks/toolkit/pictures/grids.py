@@ -11,7 +11,7 @@ from tasks.toolkit.pictures.formats import Format, Quality, check_fits
 from tasks.toolkit.pictures.sections import COLLECTED, read_sections
 from tasks.toolkit.progress import Meter
 
-Wrap = Annotated[int, Meta(ge=1, extra={"expected": "a whole number of sections, at least 1"})]
+Wrap = Annotated[int, Meta(ge=1, description="a whole number of sections, at least 1")]
 
 
 class Look(Struct, frozen=True, kw_only=True):

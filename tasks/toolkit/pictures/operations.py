@@ -11,20 +11,16 @@ from tasks.toolkit.colors import CLEAR, Color
 from tasks.toolkit.geometry import Box, Rectangle, Size, lay_out, middle
 from tasks.toolkit.pictures.formats import Format, Quality
 
-Offset = Annotated[
-    int, Meta(ge=0, le=1_000_000, extra={"expected": "a whole number of pixels, 0 or more"})
-]
+Offset = Annotated[int, Meta(ge=0, le=1_000_000, description="a whole number of pixels, 0 or more")]
 Degrees = Annotated[
-    float, Meta(ge=-360, le=360, extra={"expected": "a number of degrees from -360 to 360"})
+    float, Meta(ge=-360, le=360, description="a number of degrees from -360 to 360")
 ]
-Share = Annotated[float, Meta(gt=0, le=1, extra={"expected": "a number above 0, up to 1"})]
-BlurSigma = Annotated[
-    float, Meta(ge=0.3, le=100, extra={"expected": "a number of pixels from 0.3 to 100"})
-]
+Share = Annotated[float, Meta(gt=0, le=1, description="a number above 0, up to 1")]
+BlurSigma = Annotated[float, Meta(ge=0.3, le=100, description="a number of pixels from 0.3 to 100")]
 SharpenSigma = Annotated[
-    float, Meta(ge=0.1, le=10, extra={"expected": "a number of pixels from 0.1 to 10"})
+    float, Meta(ge=0.1, le=10, description="a number of pixels from 0.1 to 10")
 ]
-Amount = Annotated[float, Meta(gt=0, le=10, extra={"expected": "a number above 0, up to 10"})]
+Amount = Annotated[float, Meta(gt=0, le=10, description="a number above 0, up to 10")]
 Position = Literal[
     "top-left",
     "top",

@@ -26,9 +26,7 @@ Urls = Annotated[
     Meta(
         min_length=1,
         max_length=200,
-        extra={
-            "expected": "a list of 1 to 200 pictures, each an http or https URL or dragon:KEY/FILE"
-        },
+        description="a list of 1 to 200 pictures, each an http or https URL or dragon:KEY/FILE",
     ),
 ]
 

@@ -10,11 +10,9 @@ from tasks.toolkit.geometry import Box, Size, lay_out
 Name = Literal["240p", "360p", "480p", "720p", "1080p", "1440p", "2160p"]
 
 Kilobits = Annotated[
-    int, Meta(ge=8, le=100_000, extra={"expected": "kbit/s, a whole number from 8 to 100000"})
+    int, Meta(ge=8, le=100_000, description="kbit/s, a whole number from 8 to 100000")
 ]
-Lines = Annotated[
-    int, Meta(ge=16, le=4320, extra={"expected": "a whole number of pixels from 16 to 4320"})
-]
+Lines = Annotated[int, Meta(ge=16, le=4320, description="a whole number of pixels from 16 to 4320")]
 
 
 class Rendition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,7 +28,7 @@ class Rendition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             str,
             Meta(
                 pattern=r"\A[A-Za-z0-9_-]{1,64}\Z",
-                extra={"expected": "a name of 1 to 64 letters, digits, - and _"},
+                description="a name of 1 to 64 letters, digits, - and _",
             ),
         ]
         | None

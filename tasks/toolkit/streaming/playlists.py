@@ -12,7 +12,7 @@ from dragon.task import Descriptor, TaskFailed
 
 Packing = Literal["cmaf", "ts"]
 SegmentSeconds = Annotated[
-    int, Meta(ge=1, le=20, extra={"expected": "a whole number of seconds from 1 to 20"})
+    int, Meta(ge=1, le=20, description="a whole number of seconds from 1 to 20")
 ]
 
 PLAYLIST_TYPE = "application/vnd.apple.mpegurl"

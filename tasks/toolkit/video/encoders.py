@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 VideoCodec = Literal["h264", "hevc", "vp9", "av1"]
 AudioCodec = Literal["mp2", "mp3", "aac", "wmav1", "wmav2", "opus", "vorbis"]
 Kilobits = Annotated[
-    int, Meta(ge=8, le=100_000, extra={"expected": "kbit/s, a whole number from 8 to 100000"})
+    int, Meta(ge=8, le=100_000, description="kbit/s, a whole number from 8 to 100000")
 ]
 
 _HIGHEST_CRF = {"h264": 51, "hevc": 51, "vp9": 63, "av1": 63}
