@@ -20,7 +20,8 @@ from dragon.store.topologies import MAX_CONNECTIONS, Cluster, connect_by_sentine
 from dragon.urls import split_valkey_url
 
 SCRIPTS = ("submit", "claim", "renew", "progress", "finish", "retry", "reap", "cancel", "forget")
-
+_ENDING = ("finish", "reap", "cancel")
+"""Those that end jobs, and need ends.lua."""
 
 UNREACHABLE = "the store cannot be reached, try again soon"
 
@@ -68,11 +69,14 @@ def _connect_to_one(url: str, timeout_seconds: float) -> redis.Redis:
 
 
 def load_scripts(client: redis.Redis) -> dict[str, AsyncScript]:
-    """Each transition's script, led by what all of them share."""
+    """Each transition's script, led by what all of them share, and those that end jobs share."""
     folder = resources.files("dragon.store").joinpath("scripts")
-    common = folder.joinpath("common.lua").read_text("utf-8")
+
+    def read(*names: str) -> str:
+        return "".join(folder.joinpath(f"{name}.lua").read_text("utf-8") for name in names)
+
     return {
-        name: client.register_script(common + folder.joinpath(f"{name}.lua").read_text("utf-8"))
+        name: client.register_script(read("common", *["ends"] * (name in _ENDING), name))
         for name in SCRIPTS
     }
 
