@@ -23,6 +23,7 @@ from dragon.engine.outputs import Outputs
 from dragon.engine.reaper import Reaper
 from dragon.engine.run import Tools
 from dragon.engine.watching import Watches
+from dragon.engine.webhooks import WebHooks
 from dragon.engine.workdir import WorkDirectory
 from dragon.engine.worker import Worker
 from dragon.faces.dragon_files import DragonFiles
@@ -31,6 +32,7 @@ from dragon.faces.dragon_v1 import V1
 from dragon.faces.dragon_v2 import V2
 from dragon.faces.operations import Operations
 from dragon.faces.pages import Pages
+from dragon.faces.webhooks import WebHookDeliveries
 from dragon.http.authentication import Accounts
 from dragon.http.connections import Connections
 from dragon.http.drain import Drain
@@ -102,6 +104,7 @@ async def work(settings: Settings, slots: dict[Kind, int]) -> None:
             watches=await stack.enter_async_context(Watches(store)),
             children=decoders,
             programs=_programs(settings),
+            hooks=await stack.enter_async_context(WebHooks(settings, store.clock)),
             directory=directory.path,
         )
         background = await stack.enter_async_context(Background())
@@ -163,6 +166,7 @@ def build_web(
         app.add_routes(DragonTasks(version, settings, accounts, engine, heartbeats).routes())
         app.add_routes(DragonFiles(version, settings, accounts, engine, jobs).routes())
     app.add_routes(FilesHandler(jobs, Outputs(settings)).routes())
+    app.add_routes(WebHookDeliveries(settings, accounts, store).routes())
     return app
 
 

@@ -71,6 +71,10 @@ class FileNotFound(DragonError):
     """The task has no output file of that name; the message lists those it has."""
 
 
+class UnknownDelivery(DragonError):
+    """The account has no delivery of that id, or it has expired."""
+
+
 class Unavailable(DragonError):
     """The store cannot be reached, or the server is draining; trying again later will help."""
 

@@ -7,13 +7,14 @@ from types import ModuleType
 from typing import Any
 
 from dragon.errors import InvalidSettings
+from dragon.schemas import HOOK_TASK
 from dragon.task import TaskType
 
 
 class Registry:
     """The tasks, in the order of their names. `warm` and `environment` are for decoder children.
 
-    Raises InvalidSettings if two tasks have one name.
+    Raises InvalidSettings if two tasks have one name, or one is not for tasks.
     """
 
     def __init__(
@@ -25,6 +26,7 @@ class Registry:
         self._tasks: dict[str, TaskType] = {}
         for task in sorted(tasks, key=lambda task: task.name):
             _refuse_twice(self._tasks.setdefault(task.name, task), task)
+            _refuse_hook(task)
         self.warm = tuple(warm)
         self.environment = dict(environment or {})
 
@@ -57,6 +59,12 @@ def _refuse_twice(known: TaskType, task: TaskType) -> None:
     if known is not task:
         modules = f"{known.function.__module__} and {task.function.__module__}"
         raise InvalidSettings(f"task_packages: two tasks are called {task.name!r}, in {modules}")
+
+
+def _refuse_hook(task: TaskType) -> None:
+    if task.kind == "hook" or task.name == HOOK_TASK:
+        words = f"the class hook and the name {HOOK_TASK!r} are Dragon's own: {task.name}"
+        raise InvalidSettings(f"task_packages: {words}")
 
 
 def _import(name: str) -> ModuleType:

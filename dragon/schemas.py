@@ -10,9 +10,9 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 State = Literal["queued", "executing", "success", "error"]
-Kind = Literal["fast", "heavy", "flow", "record"]
+Kind = Literal["fast", "heavy", "flow", "record", "hook"]
 
-KINDS: tuple[Kind, ...] = ("fast", "heavy", "flow", "record")
+KINDS: tuple[Kind, ...] = ("fast", "heavy", "flow", "record", "hook")
 SIGNED = "signed"
 """The store of files that went to an address which the client signed."""
 KEY_LENGTH = 26
@@ -94,6 +94,18 @@ class Job(Struct, frozen=True, kw_only=True):
     """The type of storage that was asked for."""
     depth: int = 0
     """How many jobs stand above it: 1 for the child of one that a client created."""
+
+
+class HookParams(Struct, frozen=True, kw_only=True):
+    """What a job of class `hook` delivers: the final status of which job, and where to."""
+
+    task: str
+    event: State
+    url: str
+
+
+HOOK_TASK = "webhook"
+"""The name that deliveries have in place of a task's."""
 
 
 class Claim(Struct, frozen=True, kw_only=True, eq=False):

@@ -13,10 +13,12 @@ from msgspec import Meta, Struct
 from dragon.errors import InvalidSettings
 from dragon.hints import base_of
 from dragon.schemas import SIGNED
+from dragon.signatures import is_secret
 from dragon.urls import split_server_url, split_store_url, split_valkey_url
 
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
+Pauses = Annotated[tuple[Annotated[float, Meta(ge=0)], ...], Meta(min_length=1)]
 Share = Annotated[float, Meta(gt=0)]
 NotEmpty = Annotated[str, Meta(min_length=1)]
 
@@ -42,6 +44,7 @@ class Account(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: Annotated[str, Meta(pattern=r"\A(?!\.\.?\Z)[A-Za-z0-9_.-]{1,64}\Z")]
     secrets: tuple[NotEmpty, ...] = ()
     api_keys: tuple[ApiKey, ...] = ()
+    webhook_secrets: tuple[NotEmpty, ...] = ()
     limits: Limits = Limits()
     weight: Share = 1.0
 
@@ -53,6 +56,7 @@ class Slots(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     heavy: Positive = 2
     flow: Positive = 1000
     record: Positive = 8
+    hook: Positive = 100
 
 
 class StoreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -111,6 +115,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     fetch_media_timeout_seconds: Seconds = 600.0
     fetch_media_max_bytes: Positive = 2 * 1024**3
     fetch_max_redirects: Annotated[int, Meta(ge=0)] = 5
+
+    webhook_timeout_seconds: Seconds = 15.0
+    webhook_retry_seconds: Pauses = (
+        0.0, 5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0
+    )  # fmt: skip
+    webhook_retention_seconds: Positive = 30 * 86_400
 
     decoders: Annotated[int, Meta(ge=0)] = 0
     decoder_max_jobs: Positive = 2000
@@ -241,3 +251,6 @@ def _check_accounts(accounts: tuple[Account, ...]) -> None:
                 words = f"accounts: a secret or api key of {account.name!r} is given twice"
                 raise InvalidSettings(words)
             credentials.add(credential)
+        if not all(map(is_secret, account.webhook_secrets)):
+            words = f"accounts: a webhook secret of {account.name!r} is not whsec_ and the base64"
+            raise InvalidSettings(f"{words} of 24 to 64 random bytes")

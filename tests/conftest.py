@@ -23,6 +23,7 @@ from tests.clips import Clips
 from tests.decoders import Announcements, Logs
 from tests.fetching import Canary, Handler
 from tests.gate import Gate
+from tests.receivers import Receiver, receiving
 from tests.support import MEDIA, SECRET, Dragon, valkey_server
 from tests.watchers import Process, start_process
 
@@ -184,6 +185,12 @@ async def origin() -> AsyncIterator[Origin]:
     await origin.server.start_server()
     yield origin
     await origin.server.close()
+
+
+@pytest_asyncio.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as receiver:
+        yield receiver
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import msgspec
 from dragon.schemas import Claim, Events, Job, Kind, State, Status, Update, encode
 from dragon.settings import Limits
 from dragon.store.store import Store
-from dragon.store.submission import Submission
+from dragon.store.submission import Hook, Submission
 
 
 def line_of(key: str, state: State, **fields: Any) -> bytes:
@@ -60,6 +60,21 @@ def submission(
         fingerprint=fingerprint,
         reuse_seconds=reuse_seconds,
     )
+
+
+def hooked(store: Store, plain: Submission, *events: State, attempts: int = 3) -> Submission:
+    """The same request, with the ends of all its jobs told to somebody."""
+    hooks = {
+        job.key: Hook(
+            key=store.keys.hook_key(job.key),
+            urls={event: f"http://receiver/{event}?token=1" for event in events},
+            attempts=attempts,
+            pause_seconds=0,
+            retention_seconds=60,
+        )
+        for job in plain.jobs
+    }
+    return msgspec.structs.replace(plain, hooks=hooks)
 
 
 def child_of(store: Store, parent: Claim, *, place: int = 1, **options: Any) -> Submission:

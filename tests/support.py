@@ -27,6 +27,11 @@ START_SECONDS = 60.0
 
 SECRET = "acme-secret"
 API_KEY = "acme-api-key"
+WEBHOOK_SECRETS = (
+    "whsec_b2xkIHNlY3JldCBvZiB0aGUgYWNtZSBhY2NvdW50",
+    "whsec_bmV3IHNlY3JldCBvZiB0aGUgYWNtZSBhY2NvdW50",
+)
+WEBHOOK_TRIES = 4
 PAGE = "https://example.com/page.html"
 
 CONFIG = """
@@ -35,10 +40,16 @@ fetch_allow = ["127.0.0.1"]
 lease_seconds = 2.0
 retry_base_seconds = 0.1
 drain_seconds = 1.0
+webhook_retry_seconds = [0.0, 0.1, 0.1, 0.1]
+webhook_timeout_seconds = 1.0
 
 [[accounts]]
 name = "acme"
 secrets = ["acme-secret"]
+webhook_secrets = [
+    "whsec_b2xkIHNlY3JldCBvZiB0aGUgYWNtZSBhY2NvdW50",
+    "whsec_bmV3IHNlY3JldCBvZiB0aGUgYWNtZSBhY2NvdW50",
+]
 [[accounts.api_keys]]
 key = "acme-api-key"
 referrers = ["example.com", "*.example.org"]

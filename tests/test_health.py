@@ -56,7 +56,7 @@ async def test_a_dragon_that_is_whole_is_ready_and_tells_its_confinement(
     assert (status, health["status"], health["problems"]) == (200, "ok", [])
     [(name, worker)] = health["workers"].items()
     assert str(dragon.worker().pid) in name
-    assert worker["slots"] == {"fast": 100, "heavy": 2, "flow": 1000, "record": 8}
+    assert worker["slots"] == {"fast": 100, "heavy": 2, "flow": 1000, "record": 8, "hook": 100}
     assert 0 <= worker["loop_lag_seconds"] < DEADLINE_SECONDS
     assert worker["confinement"]
     assert all(isinstance(words, str) and words for words in worker["confinement"].values())
@@ -204,6 +204,7 @@ async def test_metrics_tell_queues_running_jobs_and_open_streams(api: Api, tmp_p
         "heavy",
         "flow",
         "record",
+        "hook",
     }
     assert value(samples, "dragon_jobs_running") == running + 2
     assert value(samples, "dragon_open_streams") == 1
@@ -248,7 +249,7 @@ async def test_figures_tell_jobs_that_wait_to_retry(store: Store) -> None:
     figures = await read_figures(store)
     assert (figures.running, figures.delayed) == (1, 1)
     depths: dict[str, Any] = {queue.kind: queue.depth for queue in figures.queues}
-    assert depths == {"fast": 1, "heavy": 0, "flow": 0, "record": 0}
+    assert depths == {"fast": 1, "heavy": 0, "flow": 0, "record": 0, "hook": 0}
     idle = {queue.kind: queue.idle_seconds for queue in figures.queues}
     assert idle["heavy"] is None
     assert idle["fast"] == pytest.approx(0, abs=5)

@@ -24,6 +24,7 @@ LAYERS = (
         "kernel",
         "background",
         "process",
+        "signatures",
     ),
     ("task",),
     ("params", "registry", "json_schema"),

@@ -75,6 +75,7 @@ def test_the_example_with_accounts_is_read_whole(tmp_path: Path) -> None:
         "name": "acme",
         "secrets": ("123456",),
         "api_keys": ({"key": "654321", "referrers": ("example.com", "*.example.org")},),
+        "webhook_secrets": (),
         "limits": {"queued": 1000, "running": 50, "per_minute": 6000},
         "weight": 1.0,
     }

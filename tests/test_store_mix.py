@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+from typing import Any
 
 import pytest
 
@@ -11,9 +12,11 @@ from dragon.schemas import KINDS, Claim, Record
 from dragon.settings import Limits, Settings
 from dragon.store.offer import Offer
 from dragon.store.store import Store
-from tests.jobs import child_of, line_of, submission
+from tests.jobs import child_of, hooked, line_of, submission
 from tests.stores import counters, expire_leases, finish, retry, short_lease, submit
 from tests.takers import Sent, listening, offer_slots
+
+TASK_KINDS = [kind for kind in KINDS if kind != "hook"]
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -33,16 +36,32 @@ async def test_counters_hold_through_any_mix_and_return_to_zero(
             await step(mix, store, hasty, offer, held, keys)
             held += await receive(store, sent, offer)
             records = [record for record in await store.read(keys) if record]
+            # Deliveries are jobs too, and count for nobody.
             counted = [record for record in records if is_counted(record)]
             assert sum((await counters(store)).values()) == len(counted)
-        await run_all(store)
+        await run_all(store, keys)
         assert await counters(store) == {}
         assert {record.update.is_final for record in await store.read(keys) if record} == {True}
         names = ["leases", "delayed", *(f"ready:{kind}" for kind in KINDS)]
-        assert [await store.client.zcard(store.keys.base(0) + name) for name in names] == [0] * 6
+        assert [await store.client.zcard(store.keys.base(0) + name) for name in names] == [0] * 7
+        assert await undelivered(store, keys) == 0
         for name in ("parked:*", "children:*"):
             found = store.client.scan_iter(store.keys.base(0) + name)
             assert not [name async for name in found]
+
+
+async def undelivered(store: Store, keys: list[str]) -> int:
+    """How many of the jobs whose end is told have no delivery that has ended."""
+    client: Any = store.client
+    told: int = sum([await client.hexists(store.keys.job(key), "hook") for key in keys])
+    lists = [
+        f"{store.keys.base(0)}deliveries:{outcome}:{account}"
+        for outcome in ("delivered", "failed")
+        for account in ("free", "one", "two")
+    ]
+    for name in lists:
+        told -= await client.zcard(name)
+    return told
 
 
 def is_counted(record: Record) -> bool:
@@ -63,11 +82,11 @@ async def step(
     choice = mix.randrange(11)
     if choice == 0:
         account, running = mix.choice([("free", None), ("one", 1), ("two", 2)])
-        kind = mix.choice(KINDS)
+        kind = mix.choice(TASK_KINDS)
         request = submission(
             store, mix.randint(1, 5), account=account, kind=kind, limits=Limits(running=running)
         )
-        keys += await submit(store, request)
+        keys += await submit(store, hooked(store, request, "success", "error"))
     elif choice == 1:
         slots = {kind: mix.randint(0, 3) for kind in KINDS}
         held += (await mix.choice([store, hasty]).claim("worker", slots, 0)).claims
@@ -88,7 +107,7 @@ async def step(
             offer.free(late)
             await retry(store, late, mix.choice([0, 0.01]), is_counted=mix.choice([True, False]))
         elif choice == 8 and late.job.kind == "flow":
-            child = child_of(store, late, kind=mix.choice(KINDS), place=mix.randint(1, 3))
+            child = child_of(store, late, kind=mix.choice(TASK_KINDS), place=mix.randint(1, 3))
             with contextlib.suppress(LeaseLost):
                 await store.submit(child)
                 keys += {child.jobs[0].key} - set(keys)
@@ -110,10 +129,10 @@ async def receive(store: Store, sent: Sent, offer: Offer) -> list[Claim]:
     return claims
 
 
-async def run_all(store: Store) -> None:
+async def run_all(store: Store, keys: list[str]) -> None:
     """Run until nothing is queued or running."""
     async with asyncio.timeout(20):
-        while await counters(store):
+        while await counters(store) or await undelivered(store, keys):
             await store.reap(0)
             slots = dict.fromkeys(KINDS, 50)
             claims = (await store.claim("worker", slots, 0)).claims

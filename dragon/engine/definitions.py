@@ -25,6 +25,12 @@ class Definition(Struct, frozen=True, kw_only=True):
     problems: Problems
     metas: Any = None
     store: TaskStore = TaskStore()
+    url_callback: str | None = None
+    url_errback: str | None = None
+    """Where wrong parameters are told too, unless it is wrong itself."""
+
+
+_Read = Callable[[TaskType, Mapping[str, Any]], tuple[Params | None, Problems]]
 
 
 class NotADefinition(Exception):
@@ -44,11 +50,7 @@ def read_query_definition(registry: Registry, values: Mapping[str, list[str]]) -
     return _read(registry, {**values, **systems}, read_query_params)
 
 
-def _read(
-    registry: Registry,
-    values: Mapping[str, Any],
-    read: Callable[[TaskType, Mapping[str, Any]], tuple[Params | None, Problems]],
-) -> Definition:
+def _read(registry: Registry, values: Mapping[str, Any], read: _Read) -> Definition:
     task = _find_task(registry, values)
     params, problems = read(
         task, {name: value for name, value in values.items() if not _is_system(name)}
@@ -69,7 +71,16 @@ def _read(
         problems=problems,
         metas=values.get("task_metas"),
         store=store,
+        url_callback=params.url_callback if params else None,
+        url_errback=params.url_errback if params else _errback(task, values, read),
     )
+
+
+def _errback(task: TaskType, values: Mapping[str, Any], read: _Read) -> str | None:
+    """The only parameter that counts where others are wrong."""
+    alone = {name: value for name, value in values.items() if name == "url_errback"}
+    params, _ = read(msgspec.structs.replace(task, params=Params), alone)
+    return params.url_errback if params else None
 
 
 def _find_task(registry: Registry, values: Mapping[str, Any]) -> TaskType:

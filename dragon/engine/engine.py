@@ -7,12 +7,13 @@ import structlog
 
 from dragon.engine.definitions import Definition
 from dragon.engine.watching import Watch, Watches
+from dragon.engine.webhooks import hook_of
 from dragon.errors import BadRequest, Problem, UnknownKeys
 from dragon.registry import Registry
 from dragon.schemas import Events, Job, Record, Status, Update, encode, is_key
 from dragon.settings import Account, Settings
 from dragon.store.store import Store
-from dragon.store.submission import Idempotency, Submission
+from dragon.store.submission import Hook, Idempotency, Submission
 
 log = structlog.get_logger()
 
@@ -58,6 +59,7 @@ class Engine:
             fingerprint=fingerprint,
             reuse_seconds=self._settings.reuse_seconds,
             idempotency=idempotency,
+            hooks=dict(filter(None, map(self._hook, definitions, jobs))),
         )
 
     async def submit(self, submission: Submission) -> Sequence[Update]:
@@ -113,7 +115,7 @@ class Engine:
         for start in range(0, len(sound), READ_KEYS):
             some = sound[start : start + READ_KEYS]
             found = await self._store.read(some)
-            records.update(zip(some, found, strict=True))
+            records.update((key, _public(record)) for key, record in zip(some, found, strict=True))
             size += sum(len(record.update.line) for record in found if record)
             self._check_size(size)
         _check_keys(key for key in keys if records.get(key) is None)
@@ -164,6 +166,11 @@ class Engine:
         await self._store.cancel(list(dict.fromkeys(keys)))
         return [record.update for record in await self.read(keys)]
 
+    def _hook(self, definition: Definition, job: Job) -> tuple[str, Hook] | None:
+        urls = definition.url_callback, definition.url_errback
+        hook = hook_of(self._settings, self._store.keys, job, *urls)
+        return (job.key, hook) if hook else None
+
     def _job(
         self, definition: Definition, account: Account, base_url: str, shard: int, queued: str
     ) -> Job:
@@ -196,6 +203,11 @@ def _sound(keys: Iterable[str]) -> list[str]:
 def _check_keys(unknown: Iterable[str]) -> None:
     if keys := list(dict.fromkeys(unknown)):
         raise UnknownKeys(keys)
+
+
+def _public(record: Record | None) -> Record | None:
+    """Deliveries of web hooks are jobs that clients do not see as such."""
+    return None if record and record.job.kind == "hook" else record
 
 
 def _first_update(definition: Definition, job: Job) -> Update:

@@ -66,7 +66,7 @@ class Fetcher:
         except TaskError as error:
             failure = error
         except aiohttp.ClientError as error:
-            failure = _explain(error)
+            failure = explain_failure(error)
         except TimeoutError:
             failure = TaskFailed(
                 f"it took longer than {bounds.timeout_seconds:g} seconds "
@@ -76,7 +76,7 @@ class Fetcher:
         raise type(failure)(f"File '{url}' could not be fetched: {failure.message}")
 
     async def _download(self, asked: str, path: Path, bounds: "_Bounds") -> Source:
-        url = _parse(asked)
+        url = parse_url(asked)
         visited = {url}
         for _ in range(self._settings.fetch_max_redirects + 1):
             # aiohttp would take custom headers along to the next host, and judge less strictly
@@ -178,18 +178,18 @@ def guarded_session(addresses: AddressRules) -> aiohttp.ClientSession:
     )
 
 
-class _AddressRefused(OSError):
+class AddressRefused(OSError):
     """An OSError, so that the next address of a name is tried, and nothing else is skipped."""
 
 
 def _open_socket(addresses: AddressRules, target: aiohttp.AddrInfoType) -> socket.socket:
     family, type_, protocol, _, (host, port, *_) = target
     if not addresses.is_allowed(str(host), int(port)):
-        raise _AddressRefused("refused")
+        raise AddressRefused("refused")
     return socket.socket(family, type_, protocol)
 
 
-def _parse(url: str) -> URL:
+def parse_url(url: str) -> URL:
     try:
         # What is well-formed goes out letter for letter: a signed URL must not be quoted anew.
         parsed = URL(url, encoded=_WELL_FORMED_URL.fullmatch(url) is not None)
@@ -208,7 +208,7 @@ def _parse(url: str) -> URL:
 def _follow(url: URL, location: str) -> URL:
     try:
         encoded = _WELL_FORMED_URL.fullmatch(location) is not None
-        return _parse(str(url.join(URL(location, encoded=encoded))))
+        return parse_url(str(url.join(URL(location, encoded=encoded))))
     except (ValueError, IndexError):
         raise TaskFailed("it redirects to a malformed address") from None
     except TaskFailed as error:
@@ -233,10 +233,10 @@ def _ascii(header: str) -> str:
     return header.encode("ascii", "replace").decode("ascii")
 
 
-def _explain(error: aiohttp.ClientError) -> TaskError:
+def explain_failure(error: aiohttp.ClientError) -> TaskError:
     """Words for a client; aiohttp's own name addresses that are nobody's business."""
     match error:
-        case aiohttp.ClientConnectorError(os_error=_AddressRefused()):
+        case aiohttp.ClientConnectorError(os_error=AddressRefused()):
             return TaskFailed(
                 "it leads to an address or a port that is not allowed "
                 "(settings fetch_allow and fetch_ports)"

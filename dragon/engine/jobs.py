@@ -10,6 +10,7 @@ import structlog
 
 from dragon.engine.persist import persist
 from dragon.engine.watching import Watches
+from dragon.engine.webhooks import hook_of
 from dragon.errors import LeaseLost, OverLimits, TaskFailed, TaskInterrupted
 from dragon.params import check_params, read_params
 from dragon.registry import Registry
@@ -56,9 +57,10 @@ class ChildJobs:
     ) -> ChildResult:
         """Queue a child and wait for its end; raises TaskFailed with its words if it failed."""
         self._check_parent()
-        job = self._job(*self._read(name, values))
+        task, params = self._read(name, values)
+        job = self._job(task, params)
         with self._slot_lent(job):
-            record = await self._run(job, on_progress)
+            record = await self._run(job, params, on_progress)
         status = decode_status(record.update.line)
         if status.status == "error":
             raise TaskFailed(str(status.error))
@@ -131,9 +133,11 @@ class ChildJobs:
             if not self._lent:
                 self._free_slots(-1)
 
-    async def _run(self, job: Job, on_progress: Callable[[Any], None] | None) -> Record:
+    async def _run(
+        self, job: Job, params: Params, on_progress: Callable[[Any], None] | None
+    ) -> Record:
         with await persist(job.key, lambda: self._watches.open([job.key])) as watch:
-            await self._submit(job)
+            await self._submit(job, params)
             # One that was there already may have come to anything.
             record = await self._record(job.key)
             watch.skip(record.update)
@@ -142,9 +146,11 @@ class ChildJobs:
                 _tell(on_progress, changes[-1])
         return record if record.update.is_final else await self._record(job.key)
 
-    async def _submit(self, job: Job) -> None:
+    async def _submit(self, job: Job, params: Params) -> None:
         account = self._account(job.account)
         status = Status(status="queued", key=job.key, events=Events(queued=job.queued))
+        urls = params.url_callback, params.url_errback
+        hook = hook_of(self._settings, self._store.keys, job, *urls)
         submission = Submission(
             account=job.account,
             # The request that made the parent was counted; its parts are none of their own.
@@ -153,6 +159,7 @@ class ChildJobs:
             jobs=(job,),
             updates=(Update(job.key, 1, status.status, encode(status)),),
             shard=self._store.keys.shard_of(job.key),
+            hooks={job.key: hook} if hook else {},
             parent=self._claim,
         )
         try:

@@ -18,6 +18,7 @@ from dragon.engine.persist import persist
 from dragon.engine.sources import Downloads, Sources
 from dragon.engine.telling import Telling
 from dragon.engine.watching import Watches
+from dragon.engine.webhooks import WebHooks
 from dragon.errors import TaskFailed, TaskInterrupted
 from dragon.registry import Registry
 from dragon.schemas import Claim, OutputFile, State
@@ -54,6 +55,7 @@ class Tools(Struct, frozen=True, kw_only=True):
     watches: Watches
     children: Children
     programs: Programs
+    hooks: WebHooks
     directory: Path
 
 

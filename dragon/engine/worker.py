@@ -12,6 +12,7 @@ import structlog
 
 from dragon.background import Background, is_set_within
 from dragon.engine.durations import Durations
+from dragon.engine.hook_run import HookRun
 from dragon.engine.run import Run, Tools
 from dragon.errors import Unavailable
 from dragon.schemas import Claim, Kind, decode_delivery
@@ -194,7 +195,8 @@ class Worker:
         self._follow(run, self._hand_back(run))
 
     def _make_run(self, claim: Claim) -> Run:
-        return Run(self._tools, claim, self._offer, partial(self._lend, claim.job.kind))
+        run = HookRun if claim.job.kind == "hook" else Run
+        return run(self._tools, claim, self._offer, partial(self._lend, claim.job.kind))
 
     def _follow(self, run: Run, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name=run.claim.job.key)
@@ -224,7 +226,10 @@ class Worker:
         try:
             outcome = await run.run()
             took_seconds = asyncio.get_running_loop().time() - began
-            self._durations.add({"queue": waited_seconds, "total": took_seconds, **run.phases})
+            self._durations.add(run.phases)
+            if job.kind != "hook":
+                # A delivery waits for its receiver, for days.
+                self._durations.add({"queue": waited_seconds, "total": took_seconds})
             log.info(
                 "job_ran",
                 key=job.key,

@@ -22,6 +22,7 @@ from dragon.engine.lag import LoopLag
 from dragon.errors import Unavailable
 from dragon.http.drain import Drain
 from dragon.http.errors import json_response
+from dragon.schemas import HOOK_TASK
 from dragon.store.durability import check_durability
 from dragon.store.figures import BUCKETS, Figures, read_figures, read_workers
 from dragon.store.store import Store
@@ -89,6 +90,8 @@ class Operations:
 
     def _idle_kinds(self, figures: Figures) -> list[str]:
         needed = {task.kind for task in self._engine.registry}
+        # A site without web hooks needs nobody who delivers them.
+        needed |= {queue.kind for queue in figures.queues if queue.depth}
         return [
             f"no worker asks for {queue.kind} tasks"
             for queue in figures.queues
@@ -104,6 +107,9 @@ def versions_of(libraries: Iterable[str]) -> dict[str, str]:
         with suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)
     return versions
+
+
+_OUTCOMES = {"success": "delivered", "error": "failed", "queued": "retried"}
 
 
 class _Families(Collector):
@@ -124,14 +130,21 @@ class _Families(Collector):
             depth.add_metric([queue.kind], queue.depth)
             age.add_metric([queue.kind], queue.age_seconds)
         ended = CounterMetricFamily("dragon_jobs_ended", "Jobs ended", labels=["task", "status"])
+        deliveries = CounterMetricFamily(
+            "dragon_webhook_deliveries", "Tries to deliver web hooks", labels=["outcome"]
+        )
         for (task, state), count in sorted(figures.ended.items()):
-            ended.add_metric([task, state], count)
+            if task == HOOK_TASK:
+                deliveries.add_metric([_OUTCOMES[state]], count)
+            else:
+                ended.add_metric([task, state], count)
         return [
             depth,
             age,
             GaugeMetricFamily("dragon_jobs_running", "Jobs claimed by workers", figures.running),
             GaugeMetricFamily("dragon_jobs_delayed", "Jobs that wait to retry", figures.delayed),
             ended,
+            deliveries,
             self._durations(),
             GaugeMetricFamily(
                 "dragon_open_streams", "Requests of this server that wait for jobs", self._streams

@@ -15,6 +15,7 @@ from dragon.errors import (
     Problem,
     Unauthorized,
     Unavailable,
+    UnknownDelivery,
     UnknownKeys,
 )
 from dragon.http.events import CONTENT_TYPE, reconnect_event, wants_events
@@ -26,6 +27,7 @@ _STATUSES: dict[type[DragonError], HTTPStatus] = {
     Unauthorized: HTTPStatus.UNAUTHORIZED,
     OverLimits: HTTPStatus.UNAUTHORIZED,
     FileNotFound: HTTPStatus.NOT_FOUND,
+    UnknownDelivery: HTTPStatus.NOT_FOUND,
     Conflict: HTTPStatus.UNPROCESSABLE_ENTITY,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }

@@ -1,5 +1,6 @@
 """Takes the parameters of the methods out of bodies and query strings, with all problems found."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -105,6 +106,16 @@ class Parameters:
             self.note(name, f"more than {limit} keys in one request (max_tasks_per_request)")
             return []
         return keys
+
+    def take_text(self, name: str, pattern: re.Pattern[str], right: str) -> str | None:
+        """One text of a query string that the whole pattern matches; None where there is none."""
+        texts = self._take(name)
+        if texts is None:
+            return None
+        if len(texts) == 1 and pattern.fullmatch(texts[0]):
+            return str(texts[0])
+        self.note(name, f"{name} must be {right}")
+        return None
 
     def take_key(self) -> str:
         """`task`: one task key."""

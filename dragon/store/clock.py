@@ -35,8 +35,13 @@ class StoreClock:
 
     def iso(self) -> str:
         """Now as ISO 8601, UTC, with microseconds and `+00:00`."""
-        return datetime.fromtimestamp(self.now(), UTC).isoformat(timespec="microseconds")
+        return iso(self.now())
 
     def age(self, moment: str) -> float:
         """Seconds since an ISO 8601 moment."""
         return self.now() - datetime.fromisoformat(moment).timestamp()
+
+
+def iso(seconds: float) -> str:
+    """A Unix time in the same form."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")

@@ -19,9 +19,20 @@ from dragon.errors import InvalidSettings, Unavailable
 from dragon.store.topologies import MAX_CONNECTIONS, Cluster, connect_by_sentinel, never_again
 from dragon.urls import split_valkey_url
 
-SCRIPTS = ("submit", "claim", "renew", "progress", "finish", "retry", "reap", "cancel", "forget")
-_ENDING = ("finish", "reap", "cancel")
-"""Those that end jobs, and need ends.lua."""
+SCRIPTS = {
+    "submit": ("hooks",),
+    "claim": (),
+    "renew": (),
+    "progress": (),
+    "finish": ("hooks", "ends"),
+    "retry": (),
+    "reap": ("hooks", "ends"),
+    "cancel": ("hooks", "ends"),
+    "forget": ("hooks",),
+    "tried": ("hooks", "ends"),
+    "replay": ("hooks",),
+}
+"""One for each transition, and what it needs beside common.lua."""
 
 UNREACHABLE = "the store cannot be reached, try again soon"
 
@@ -69,15 +80,15 @@ def _connect_to_one(url: str, timeout_seconds: float) -> redis.Redis:
 
 
 def load_scripts(client: redis.Redis) -> dict[str, AsyncScript]:
-    """Each transition's script, led by what all of them share, and those that end jobs share."""
+    """Each transition's script, led by what all of them share, and what some do."""
     folder = resources.files("dragon.store").joinpath("scripts")
 
     def read(*names: str) -> str:
         return "".join(folder.joinpath(f"{name}.lua").read_text("utf-8") for name in names)
 
     return {
-        name: client.register_script(read("common", *["ends"] * (name in _ENDING), name))
-        for name in SCRIPTS
+        name: client.register_script(read("common", *shared, name))
+        for name, shared in SCRIPTS.items()
     }
 
 

@@ -47,6 +47,10 @@ class Keys:
         rest = _digest(parent.encode() + b" " + place)
         return channel + parent[CHANNEL_LENGTH : CHANNEL_LENGTH + 2] + rest[CHANNEL_LENGTH + 2 :]
 
+    def hook_key(self, task: str) -> str:
+        """The key of the delivery that tells a job's end."""
+        return self.child_key(task, b"webhook")
+
     def shard_for(self, fingerprint: str | None) -> int:
         """Where a request's jobs go: by its fingerprint, so that a repeated one finds them."""
         if self.shards == 1:

@@ -140,7 +140,7 @@ class Store:
         asked_at = time.monotonic()
         source = "alone" if is_alone else "ready"
         arguments = [worker, offer.number, self.clock.iso(), self._half_lease_ms, source, *fours]
-        now_us, left, given, alone, packed = await self._run("claim", shard, arguments)
+        now_us, left, given, alone, packed = await self.run("claim", shard, arguments)
         self.clock.set(now_us / 1e6, asked_at)
         offer.note_given(dict(zip(free_slots, given, strict=False)))
         return Claims(
@@ -157,7 +157,7 @@ class Store:
         lost: list[Claim] = []
         for shard, held in shards.items():
             pairs = [part for claim in held for part in (claim.job.key, claim.token)]
-            places = await self._run("renew", shard, [self._half_lease_ms, *pairs])
+            places = await self.run("renew", shard, [self._half_lease_ms, *pairs])
             lost += [held[place] for place in places]
         return lost
 
@@ -188,19 +188,19 @@ class Store:
         """Queue a running job again; False if it is held no longer."""
         key, pause_ms = claim.job.key, int(pause_seconds * 1000)
         arguments = [key, claim.token, line, pause_ms, int(is_counted)]
-        return bool(await self._run("retry", self.keys.shard_of(key), arguments))
+        return bool(await self.run("retry", self.keys.shard_of(key), arguments))
 
     async def reap(self, shard: int, limit: int = 100) -> Reaped:
         """Move what is due."""
         arguments = [self.clock.iso(), limit, self._half_lease_ms]
-        answer = await self._run("reap", shard, arguments)
+        answer = await self.run("reap", shard, arguments)
         return Reaped(*([key.decode() for key in keys] for keys in answer))
 
     async def cancel(self, keys: Sequence[str]) -> None:
         """End jobs that have not ended; their workers are told to stop them."""
         for shard in range(self.keys.shards):
             if mine := [key for key in keys if self.keys.shard_of(key) == shard]:
-                await self._run("cancel", shard, mine)
+                await self.run("cancel", shard, mine)
 
     async def expired_keys(self, shard: int, limit: int = 100, start: int = 0) -> list[str]:
         """Keys of ended jobs that may be forgotten, once their files are deleted; oldest first."""
@@ -213,7 +213,7 @@ class Store:
 
     async def forget(self, shard: int, keys: Sequence[str]) -> None:
         """Delete the records of expired jobs."""
-        await self._run("forget", shard, keys)
+        await self.run("forget", shard, keys)
 
     # Reading.
 
@@ -231,7 +231,7 @@ class Store:
     # How the batches travel.
 
     async def _send_submits(self, shard: int, submissions: Sequence[Submission]) -> Any:
-        return await self._run("submit", shard, [pack(submissions), self.clock.iso()])
+        return await self.run("submit", shard, [pack(submissions), self.clock.iso()])
 
     async def _send_finishes(self, shard: int, finishes: Sequence["_Finish"]) -> Any:
         # A process has one offer at most.
@@ -245,10 +245,10 @@ class Store:
             for claim, state, line, files, _ in finishes
             for part in (claim.job.key, claim.token, state, line, files)
         ]
-        return await self._run("finish", shard, [*more, *fives])
+        return await self.run("finish", shard, [*more, *fives])
 
     async def _send_progresses(self, shard: int, progresses: Sequence[tuple[Any, ...]]) -> Any:
-        return await self._run("progress", shard, [part for parts in progresses for part in parts])
+        return await self.run("progress", shard, [part for parts in progresses for part in parts])
 
     async def _send_reads(self, keys: Sequence[str]) -> list[Record | None]:
         async with translated_errors(), self.client.pipeline(transaction=False) as pipeline:
@@ -257,7 +257,7 @@ class Store:
             answers = await pipeline.execute()
         return [_record(key, answer) for key, answer in zip(keys, answers, strict=True)]
 
-    async def _run(self, name: str, shard: int, arguments: Sequence[Any]) -> Any:
+    async def run(self, name: str, shard: int, arguments: Sequence[Any]) -> Any:
         return await run_script(
             self._scripts[name], self.keys.base(shard), self.keys.channels, arguments
         )

@@ -1,12 +1,12 @@
 """One request's jobs, on their way into the store."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from dragon.schemas import Claim, Job, Update, encode
+from dragon.schemas import HOOK_TASK, Claim, HookParams, Job, State, Update, encode
 from dragon.settings import Limits
 
 
@@ -16,6 +16,19 @@ class Idempotency(Struct, frozen=True, kw_only=True):
     key: str
     body: str
     seconds: int
+
+
+class Hook(Struct, frozen=True, kw_only=True):
+    """Where the end of a job is told: the address for each final state that somebody waits for.
+
+    `key` is that of the delivery, which is a job too and has a retention of its own.
+    """
+
+    key: str
+    urls: Mapping[State, str]
+    attempts: int
+    pause_seconds: float
+    retention_seconds: int
 
 
 class Submission(Struct, frozen=True, kw_only=True):
@@ -30,6 +43,8 @@ class Submission(Struct, frozen=True, kw_only=True):
     fingerprint: str = ""
     reuse_seconds: int = 0
     idempotency: Idempotency | None = None
+    hooks: Mapping[str, Hook] = {}
+    """By the keys of the jobs whose end is told."""
     parent: Claim | None = None
     """The run that asks for a child, which then is the only job."""
 
@@ -44,6 +59,7 @@ def pack(submissions: Iterable[Submission]) -> bytes:
 
 def _pack(submission: Submission) -> tuple[Any, ...]:
     limits, idempotency, parent = submission.limits, submission.idempotency, submission.parent
+    hooks = submission.hooks
     jobs = [
         (
             job.key,
@@ -60,6 +76,7 @@ def _pack(submission: Submission) -> tuple[Any, ...]:
             job.attempts,
             job.retention_seconds * 1000,
             submission.reuse_seconds * 1000,
+            _pack_hook(hook, job, submission.weight) if (hook := hooks.get(job.key)) else "",
         )
         for job, update in zip(submission.jobs, submission.updates, strict=True)
     ]
@@ -75,3 +92,26 @@ def _pack(submission: Submission) -> tuple[Any, ...]:
         parent.job.key if parent else "",
         parent.token if parent else 0,
     )
+
+
+def _pack_hook(hook: Hook, job: Job, weight: float) -> tuple[Any, ...]:
+    """As hooks.lua reads it: it adds only when the delivery was queued, and what it sends."""
+    blobs = {}
+    for event, url in hook.urls.items():
+        delivery = Job(
+            key=hook.key,
+            task=HOOK_TASK,
+            kind="hook",
+            account=job.account,
+            params=msgspec.Raw(encode(HookParams(task=job.key, event=event, url=url))),
+            queued="",
+            base_url="",
+            timeout_seconds=0,
+            attempts=hook.attempts,
+            retention_seconds=hook.retention_seconds,
+        )
+        fields = msgspec.structs.asdict(delivery)
+        del fields["queued"]
+        blobs[event] = encode(fields).decode().removeprefix("{")
+    retention_ms, pause_ms = hook.retention_seconds * 1000, int(hook.pause_seconds * 1000)
+    return hook.key, hook.attempts, retention_ms, pause_ms, 1 / weight, blobs

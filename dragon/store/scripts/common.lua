@@ -8,7 +8,8 @@
 --                                 it stands (state, version, line, token, attempt), once it was
 --                                 claimed (tag, started), once it ended (files, expires), and
 --                                 place: `alone` if it must run alone; silent: the token of the run
---                                 that was not heard of for half its lease
+--                                 that was not heard of for half its lease; hook: the delivery that
+--                                 tells its end, see hooks.lua
 --   ready:<kind>           zset   jobs that wait for a worker, by fair-queue tag
 --   fair:<kind>            hash   next free tag of each account; field "" is the virtual time
 --   alone:<kind>           zset   jobs that lost their worker, on their last attempt, by tag
@@ -18,7 +19,7 @@
 --   leases                 zset   claimed jobs, by end of lease (ms)
 --   expiry                 zset   ended jobs, by the time they may be forgotten (ms)
 --   queued, running        hash   jobs of each account in that state; those of class flow, which
---                                 wait for others, count as queued only
+--                                 wait for others, count as queued only, those of hook not at all
 --   rate                   hash   time (ms) at which each account's minute is free again
 --   reuse:<fingerprint>    string key of the job that answers the same request
 --   idempotent:<acct>:<k>  list   what a repeated request is known by: its body, then its jobs
@@ -32,7 +33,7 @@
 --   takers:<kind>          zset   workers to which a job may be sent unasked, by how many still
 
 local base, channels = KEYS[1], ARGV[1]
-local KINDS = {'fast', 'heavy', 'flow', 'record'}
+local KINDS = {'fast', 'heavy', 'flow', 'record', 'hook'}
 
 -- It stands still while a script runs.
 local time = redis.call('TIME')
@@ -160,9 +161,13 @@ local function unpark(account)
   end
 end
 
--- A job that waits for its children must not keep them from running.
+-- A job that waits for its children must not keep them from running; deliveries are not asked for.
 local function is_limited(kind)
-  return kind ~= 'flow'
+  return kind ~= 'flow' and kind ~= 'hook'
+end
+
+local function count_queued(kind, account, by)
+  if kind ~= 'hook' then count('queued', account, by) end
 end
 
 -- One of the account's jobs ended or was handed back.
@@ -182,7 +187,7 @@ local function leave_queue(key, kind, account)
   local parked = redis.call('ZREM', base .. 'parked:' .. kind .. ':' .. account, key)
   count('parked', account, -parked)
   redis.call('ZREM', base .. 'delayed', key)
-  count('queued', account, -1)
+  count_queued(kind, account, -1)
 end
 
 -- The run of `token` still holds the job: the guard of every write a worker makes.
@@ -209,7 +214,7 @@ local function start(key, kind, is, at, lease_ms)
     .. '","started":"' .. started .. '"}}'
   put('leases', now + lease_ms, key)
   if is_limited(kind) then count('running', account, 1) end
-  count('queued', account, -1)
+  count_queued(kind, account, -1)
   tell(key, version, 'executing', line)
   return {'state', 'executing', 'version', version, 'line', line, 'token', token,
     'attempt', attempt, 'started', started}, {blob, token, attempt, started}
@@ -226,8 +231,18 @@ local function hand_back(key, line)
   local is = redis.call('HMGET', job, 'account', 'kind', 'tag')
   local version = redis.call('HINCRBY', job, 'version', 1)
   redis.call('HSET', job, 'state', 'queued', 'line', line)
-  count('queued', is[1], 1)
+  count_queued(is[2], is[1], 1)
   leave_running(key, is[2], is[1])
   tell(key, version, 'queued', line)
   return is[2], is[3]
+end
+
+-- The same to be run again, after a pause or at once.
+local function run_again(key, line, pause_ms)
+  local kind, tag = hand_back(key, line)
+  if pause_ms > 0 then
+    redis.call('ZADD', base .. 'delayed', now + pause_ms, key)
+  else
+    enqueue(key, kind, tag)
+  end
 end

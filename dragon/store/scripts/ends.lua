@@ -3,7 +3,7 @@
 -- What `complete` needs to know of a job.
 local function read(key)
   return redis.call('HMGET', base .. 'job:' .. key, 'token', 'state', 'account', 'kind', 'task',
-    'version', 'retention', 'reuse', 'reuse_ms')
+    'version', 'retention', 'reuse', 'reuse_ms', 'hook')
 end
 
 local cancel
@@ -29,6 +29,8 @@ local function complete(key, is, state, line, files)
     leave_queue(key, kind, account)
   end
   if kind == 'flow' then leave_children(key, is[7]) end
+  if kind == 'hook' then settle_hook(key, account, state) end
+  if is[10] then send_hook(account, cmsgpack.unpack(is[10]), state, line) end
   count('ended', task .. ' ' .. state, 1)
   if is[8] then
     if state == 'success' and tonumber(is[9]) > 0 then

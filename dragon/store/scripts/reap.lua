@@ -23,9 +23,13 @@ end
 
 for _, key in ipairs(due('leases')) do
   local is = redis.call('HMGET', base .. 'job:' .. key,
-    'attempt', 'attempts', 'queued', 'started', 'token', 'silent')
+    'attempt', 'attempts', 'queued', 'started', 'token', 'silent', 'kind')
   local events = '"key":"' .. key .. '","events":{"queued":"' .. is[3] .. '"'
-  if is[6] ~= is[5] then
+  local is_lost = is[6] == is[5]
+  if is_lost and is[7] == 'hook' then
+    note_try(key, '{"at":"' .. is[4] .. '","error":"the worker was lost"}')
+  end
+  if not is_lost then
     -- Valkey may have been out of reach until now: whoever holds the job gets time to say so.
     redis.call('HSET', base .. 'job:' .. key, 'silent', is[5])
     put('leases', now + ARGV[4], key)

@@ -8,14 +8,9 @@
 -- Returns  1 if it was written, 0 if the worker holds the job no longer
 -- Tells    whoever waits: queued; workers, if it may run at once
 
-local key, pause = ARGV[2], tonumber(ARGV[5])
+local key = ARGV[2]
 if not holds(key, ARGV[3]) then return 0 end
 if ARGV[6] == '0' then redis.call('HINCRBY', base .. 'job:' .. key, 'attempt', -1) end
-local kind, tag = hand_back(key, ARGV[4])
-if pause > 0 then
-  redis.call('ZADD', base .. 'delayed', now + pause, key)
-else
-  enqueue(key, kind, tag)
-end
+run_again(key, ARGV[4], tonumber(ARGV[5]))
 deliver()
 return 1

@@ -4,7 +4,7 @@
 -- ARGV[2]  MessagePack: a list of requests {account, queued limit or 0, per minute or 0, reuse,
 --          idempotency key, body, seconds to remember it, jobs, parent, its token}; a job is
 --          {key, state, line, blob, kind, task, queued, cost, running limit or 0, attempts,
---          retention ms, reuse ms}. A request is accepted whole or refused whole.
+--          retention ms, reuse ms, hook or ''}. A request is accepted whole or refused whole.
 -- ARGV[3]  now, as ISO 8601
 -- Returns  for each request {'accepted'}; {'answered', record…} by jobs that exist already;
 --          {'conflict'} with a request of the same idempotency key and another body;
@@ -114,7 +114,7 @@ local function queue(job, account)
   local key, _, line, blob, kind, _, queued, cost, limit, attempts = unpack(job)
   local tag = next_tag(kind, account, cost)
   local taker = taker_for(kind, account, limit, attempts)
-  count('queued', account, 1)
+  count_queued(kind, account, 1)
   if not taker then
     put('ready:' .. kind, tag, key)
     wake(kind)
@@ -127,7 +127,7 @@ local function queue(job, account)
 end
 
 local function add(job, account, reuse)
-  local key, state, line, blob, kind, task, queued, _, limit, attempts, retention, reuse_ms =
+  local key, state, line, blob, kind, task, queued, _, limit, attempts, retention, reuse_ms, hook =
     unpack(job)
   local name, stands = base .. 'job:' .. key, nil
   if state == 'queued' then
@@ -144,6 +144,13 @@ local function add(job, account, reuse)
   redis.call('HSET', name, 'job', blob, 'account', account, 'kind', kind, 'task', task,
     'queued', queued, 'limit', limit, 'attempts', attempts, 'retention', retention,
     unpack(stands))
+  -- Servers of an older version give none.
+  if not hook or hook == '' then return end
+  if state == 'queued' then
+    redis.call('HSET', name, 'hook', cmsgpack.pack(hook))
+  else
+    send_hook(account, hook, state, line)
+  end
 end
 
 -- The records of jobs that exist already, or nil if one of them is gone.

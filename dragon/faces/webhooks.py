@@ -1,0 +1,64 @@
+"""What became of web hooks: /v2/webhooks/…"""
+
+import re
+
+from aiohttp import web
+
+from dragon.errors import UnknownDelivery
+from dragon.http.authentication import Accounts
+from dragon.http.bodies import read_body
+from dragon.http.errors import json_response
+from dragon.http.parameters import Parameters
+from dragon.schemas import is_key
+from dragon.settings import Settings
+from dragon.store.deliveries import OUTCOMES, Deliveries, Outcome, Page
+from dragon.store.store import Store
+
+DEFAULT_LIMIT = 100
+_LIMIT = re.compile(r"0*([1-9][0-9]{0,2}|1000)")
+_CURSOR = re.compile(r"[0-9T:.+-]{32}[A-Z2-7]{26}")
+_KEY = re.compile(r"[A-Z2-7]{26}")
+_STATE = re.compile("|".join(OUTCOMES))
+
+
+class WebHookDeliveries:
+    """For whoever has an account's secret, and of that account alone."""
+
+    def __init__(self, settings: Settings, accounts: Accounts, store: Store) -> None:
+        self._settings = settings
+        self._accounts = accounts
+        self._keys = store.keys
+        self._deliveries = Deliveries(store)
+
+    def routes(self) -> list[web.RouteDef]:
+        path = "/v2/webhooks/deliveries"
+        return [web.get(path, self.list), web.post(path + "/{id}/replay", self.replay)]
+
+    async def list(self, request: web.Request) -> web.Response:
+        account = self._accounts.authenticate_owner(request, None).name
+        parameters = Parameters.of_query(request)
+        task = parameters.take_text("task", _KEY, "one task key")
+        state = parameters.take_text("state", _STATE, "one of: " + ", ".join(OUTCOMES))
+        limit = parameters.take_text("limit", _LIMIT, "a number from 1 to 1000")
+        after = parameters.take_text("after", _CURSOR, "what `next` of another answer was")
+        parameters.check()
+        outcome = next((one for one in OUTCOMES if one == state), None)
+        if task:
+            return json_response(await self._of_task(account, task, outcome))
+        page = await self._deliveries.page(account, outcome, int(limit or DEFAULT_LIMIT), after)
+        return json_response(page)
+
+    async def replay(self, request: web.Request) -> web.Response:
+        body = await read_body(request, self._settings) if request.can_read_body else {}
+        account = self._accounts.authenticate_owner(request, body).name
+        Parameters(body, "body").check()
+        key = request.match_info["id"]
+        if is_key(key) and await self._deliveries.replay(account, key):
+            for delivery in await self._deliveries.read(account, [key]):
+                return json_response(delivery)
+        raise UnknownDelivery("there is no such delivery, or it has expired")
+
+    async def _of_task(self, account: str, task: str, outcome: Outcome | None) -> Page:
+        """A task has one at most, whose key follows from its own."""
+        found = await self._deliveries.read(account, [self._keys.hook_key(task)])
+        return Page(deliveries=[one for one in found if outcome in (None, one.state)])

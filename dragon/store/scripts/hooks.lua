@@ -1,0 +1,65 @@
+-- Deliveries of web hooks: jobs of class hook, made by the very script that ends what they tell of.
+--
+--   body                   of a job: what a delivery sends, the final status of the other job
+--   deliveries:<st>:<acct> zset   an account's deliveries that are pending, delivered or failed, by
+--                                 when they were made: "<queued><key>", all with one score
+--   tries:<key>            list   how each try went, as JSON
+--
+-- A job's `hook` is MessagePack: {key of the delivery, tries, retention ms, ms before the first try,
+-- cost, {state: blob of the delivery, without its beginning}}.
+
+local MAX_TRIES_KEPT = 50
+local OUTCOMES = {queued = 'pending', executing = 'pending', success = 'delivered', error = 'failed'}
+
+local function list_of(state, account)
+  return base .. 'deliveries:' .. OUTCOMES[state] .. ':' .. account
+end
+
+local function turn_of(account, cost)
+  local tags = redis.call('HMGET', base .. 'fair:hook', '', '@' .. account)
+  local tag = math.max(tonumber(tags[1]) or 0, tonumber(tags[2]) or 0)
+  redis.call('HSET', base .. 'fair:hook', '@' .. account, tag + cost)
+  return tag
+end
+
+-- A job has ended: queues the delivery of its status, if somebody is to be told of that end.
+local function send_hook(account, hook, state, line)
+  local key, tries, retention, pause_ms, cost, blobs = unpack(hook)
+  if not blobs[state] then return end
+  local queued, tag = iso(), turn_of(account, cost)
+  redis.call('HSET', base .. 'job:' .. key, 'job', '{"queued":"' .. queued .. '",' .. blobs[state],
+    'account', account, 'kind', 'hook', 'task', 'webhook', 'queued', queued, 'limit', 0,
+    'attempts', tries, 'retention', retention, 'state', 'queued', 'version', 1, 'token', 0,
+    'attempt', 0, 'tag', tag, 'body', line, 'line', '{"status":"queued","key":"' .. key
+    .. '","events":{"queued":"' .. queued .. '"}}')
+  redis.call('ZADD', list_of('queued', account), 0, queued .. key)
+  if pause_ms > 0 then
+    redis.call('ZADD', base .. 'delayed', now + pause_ms, key)
+  else
+    enqueue(key, 'hook', tag)
+  end
+end
+
+local function move(key, account, from, to)
+  local member = redis.call('HGET', base .. 'job:' .. key, 'queued') .. key
+  redis.call('ZREM', list_of(from, account), member)
+  redis.call('ZADD', list_of(to, account), 0, member)
+end
+
+-- A delivery has ended.
+local function settle_hook(key, account, state)
+  move(key, account, 'queued', state)
+end
+
+local function note_try(key, try)
+  redis.call('RPUSH', base .. 'tries:' .. key, try)
+  redis.call('LTRIM', base .. 'tries:' .. key, -MAX_TRIES_KEPT, -1)
+end
+
+-- A job is forgotten: what there is besides, if it is a delivery.
+local function forget_hook(key)
+  local is = redis.call('HMGET', base .. 'job:' .. key, 'kind', 'account', 'state', 'queued')
+  if is[1] ~= 'hook' then return end
+  redis.call('ZREM', list_of(is[3], is[2]), is[4] .. key)
+  redis.call('DEL', base .. 'tries:' .. key)
+end
