@@ -158,14 +158,15 @@ def build_web(
     )
     app.on_response_prepare.append(allow_all_origins)
     accounts = Accounts(settings)
+    outputs = Outputs(settings)
     jobs = FileJobs(settings, engine, store.clock)
     app.add_routes(Pages().routes())
     app.add_routes(Operations(store, engine, drain, lag).routes())
     heartbeats = Heartbeats()
     for version in (V1, V2):
         app.add_routes(DragonTasks(version, settings, accounts, engine, heartbeats).routes())
-        app.add_routes(DragonFiles(version, settings, accounts, engine, jobs).routes())
-    app.add_routes(FilesHandler(jobs, Outputs(settings)).routes())
+        app.add_routes(DragonFiles(version, settings, accounts, engine, jobs, outputs).routes())
+    app.add_routes(FilesHandler(jobs, outputs).routes())
     app.add_routes(WebHookDeliveries(settings, accounts, store).routes())
     return app
 

@@ -84,7 +84,11 @@ class Unavailable(DragonError):
 
 
 class StorageUnavailable(Unavailable):
-    """A store of files does not answer, or refuses what it is asked for."""
+    """A store of files does not answer, though it was asked again and again."""
+
+
+class StorageRefused(StorageUnavailable):
+    """A store of files refuses what it is asked for, until an operator has looked after it."""
 
 
 class TaskError(DragonError):

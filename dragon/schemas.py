@@ -92,6 +92,8 @@ class Job(Struct, frozen=True, kw_only=True):
     retention_seconds: int
     store: str = "persistent"
     """The type of storage that was asked for."""
+    store_url: str = ""
+    """Of type s3_signed: where to PUT the file. Who has it may write there: it is never told."""
     depth: int = 0
     """How many jobs stand above it: 1 for the child of one that a client created."""
 

@@ -23,7 +23,9 @@ from tests.clips import Clips
 from tests.decoders import Announcements, Logs
 from tests.fetching import Canary, Handler
 from tests.gate import Gate
+from tests.http_faults import FaultyServer
 from tests.receivers import Receiver, receiving
+from tests.s3 import S3, Look, s3_server
 from tests.support import MEDIA, SECRET, Dragon, valkey_server
 from tests.watchers import Process, start_process
 
@@ -55,6 +57,26 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a Valkey that many tests share; each uses a prefix of its own."""
     with valkey_server(tmp_path_factory.mktemp("valkey")) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3]:
+    """A store of the S3 protocol; each test has a bucket of its own."""
+    with s3_server() as s3:
+        yield s3
+
+
+@pytest.fixture
+def look(s3: S3) -> Look:
+    """Into a bucket of the test's own."""
+    return s3.make_bucket()
+
+
+@pytest_asyncio.fixture
+async def faulty(s3: S3) -> AsyncIterator[FaultyServer]:
+    """The same store, with faults between."""
+    async with FaultyServer(s3.address) as faulty:
+        yield faulty
 
 
 @pytest.fixture(scope="session")

@@ -53,7 +53,9 @@ class Studio:
             name=f"run{self._runs}",
             timeout_seconds=60,
             limits=limits or MediaLimits(),
-            sources=Sources("acme", nobody, nobody, Folder()),
+            sources=Sources(
+                "acme", settings=nobody, store=nobody, outputs=nobody, downloads=Folder()
+            ),
             children=self._decoders,
             programs=self.programs,
             telling=self,

@@ -15,7 +15,10 @@ URL = "http://files.com/cat.jpg"
 THUMB: dict[str, Any] = {"task_name": "image.thumb", "url": URL}
 PIXELS = "must be a whole number of pixels from 1 to 16383"
 HTTP_URL = "must be an http or https URL of at most 8192 characters"
-SOURCE_URL = f"{HTTP_URL}, or dragon:KEY/FILE, a file that another task made"
+SOURCE_URL = (
+    f"{HTTP_URL}, dragon:KEY/FILE, a file that another task made, "
+    "or s3://BUCKET/KEY in a store of this server"
+)
 
 
 # Parameters of a task

@@ -1,37 +1,63 @@
-"""Where files of outputs lie on the local disk, and how they are deleted."""
+"""Where files of outputs lie, on the local disk and in a store, and how they are deleted."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec import Struct
 
 from dragon.engine.expiry import Expiry
 from dragon.engine.outputs import Outputs
-from dragon.errors import StorageUnavailable
-from dragon.schemas import Claim
-from dragon.settings import Settings
+from dragon.errors import StorageUnavailable, TaskFailed, TaskInterrupted
+from dragon.schemas import SIGNED, Claim
+from dragon.settings import Settings, StoreSettings
 from dragon.store.store import Store
 from dragon.task import File
+from tests.http_faults import Fault, FaultyServer, choose
 from tests.jobs import line_of
-from tests.stores import read, run_one
+from tests.s3 import Look
+from tests.stores import FILE, read, run_one
 from tests.support import until
 
 
+class Place(Struct):
+    """Outputs, and a look at what is kept there past them."""
+
+    outputs: Outputs
+    left: Callable[[], list[str]]
+    read: Callable[[str], bytes]
+
+
 @pytest.fixture
-def outputs(settings: Settings) -> Outputs:
-    return Outputs(settings)
+def disk(settings: Settings) -> Place:
+    root = Path(settings.data) / "files"
+
+    def left() -> list[str]:
+        below = list(root.rglob("*"))
+        assert all(any(one.iterdir()) for one in below if one.is_dir()), "some are empty"
+        return sorted(str(one.relative_to(root)) for one in below if one.is_file())
+
+    return Place(Outputs(settings), left, lambda path: (root / path).read_bytes())
+
+
+def in_bucket(settings: Settings, store: StoreSettings) -> Outputs:
+    return Outputs(msgspec.structs.replace(settings, stores={"media": store}, output_store="media"))
+
+
+@pytest.fixture(params=["disk", "s3"])
+def place(request: pytest.FixtureRequest, settings: Settings, disk: Place) -> Place:
+    if request.param == "disk":
+        return disk
+    look: Look = request.getfixturevalue("look")
+    outputs = in_bucket(settings, look.settings())
+    return Place(outputs, look.paths, lambda path: look.get(path)[1])
 
 
 def made(folder: Path, name: str = "cat.jpg", content: bytes = b"meow") -> File:
     path = folder / f"made-{name}"
     path.write_bytes(content)
     return File(name=name, filename=name, content_type="image/jpeg", path=path)
-
-
-def left(settings: Settings) -> list[str]:
-    """All that lies where files are kept, directories too."""
-    root = Path(settings.data) / "files"
-    return sorted(str(path.relative_to(root)) for path in root.rglob("*"))
 
 
 async def end(store: Store, outputs: Outputs, claim: Claim, *files: File) -> None:
@@ -41,103 +67,191 @@ async def end(store: Store, outputs: Outputs, claim: Claim, *files: File) -> Non
 
 
 async def test_a_path_tells_account_day_key_and_attempt(
-    store: Store, outputs: Outputs, tmp_path: Path
+    store: Store, place: Place, tmp_path: Path
 ) -> None:
     claim = await run_one(store)
-    [file] = await outputs.keep(claim, [made(tmp_path)])
+    [file] = await place.outputs.keep(claim, [made(tmp_path)])
     job = claim.job
     assert file.path == f"{job.account}/{job.queued[:10]}/{job.key}/{claim.token}/cat.jpg"
-    assert (file.size, file.store) == (4, "")
-    assert outputs.path(file).read_bytes() == b"meow"
-    assert outputs.url(file, "http://here", job.key) == f"http://here/files/{job.key}/cat.jpg"
+    assert (file.name, file.content_type, file.size) == ("cat.jpg", "image/jpeg", 4)
+    assert place.left() == [file.path]
+    assert place.read(file.path) == b"meow"
+    assert place.outputs.url(file, "http://here", job.key) == f"http://here/files/{job.key}/cat.jpg"
+
+
+async def test_the_file_tells_which_store_has_it(
+    store: Store, settings: Settings, disk: Place, look: Look, tmp_path: Path
+) -> None:
+    claim = await run_one(store)
+    [here] = await disk.outputs.keep(claim, [made(tmp_path)])
+    [there] = await in_bucket(settings, look.settings()).keep(claim, [made(tmp_path)])
+    assert (here.store, there.store) == ("", "media")
+
+
+def test_urls_lead_to_where_anybody_may_read(settings: Settings, disk: Place) -> None:
+    public = in_bucket(
+        settings, StoreSettings(url="s3://media", public_url="https://cdn.example.com/")
+    )
+    there = msgspec.structs.replace(FILE, store="media")
+    assert public.url(there, "http://here", "KEY") == "https://cdn.example.com/a/b"
+    assert public.url(FILE, "http://here", "KEY") == "http://here/files/KEY/out.bin"
+    assert disk.outputs.url(there, "http://here", "KEY") == "http://here/files/KEY/out.bin"
+    elsewhere = msgspec.structs.replace(FILE, store=SIGNED, path="https://acme.example.com/x")
+    assert disk.outputs.url(elsewhere, "http://here", "KEY") == "https://acme.example.com/x"
 
 
 async def test_a_file_that_was_kept_with_a_partial_result_is_kept_again(
-    store: Store, outputs: Outputs, tmp_path: Path
+    store: Store, place: Place, tmp_path: Path
 ) -> None:
     claim = await run_one(store)
     file = made(tmp_path)
-    [first] = await outputs.keep(claim, [file])
-    assert await outputs.keep(claim, [file]) == (first,)
+    [first] = await place.outputs.keep(claim, [file])
+    assert await place.outputs.keep(claim, [file]) == (first,)
     file.path.write_bytes(b"purr!")
-    [second] = await outputs.keep(claim, [file])
+    [second] = await place.outputs.keep(claim, [file])
     assert (second.path, second.size) == (first.path, 5)
+    assert place.read(second.path) == b"purr!"
 
 
 async def test_what_a_run_kept_in_vain_is_discarded_and_nothing_else(
-    store: Store, outputs: Outputs, settings: Settings, tmp_path: Path
+    store: Store, place: Place, tmp_path: Path
 ) -> None:
     claim = await run_one(store)
     later = msgspec.structs.replace(claim, token=claim.token + 1)
-    await outputs.keep(claim, [made(tmp_path)])
-    [winner] = await outputs.keep(later, [made(tmp_path)])
-    await outputs.discard(claim)
-    await outputs.discard(claim)
-    assert outputs.path(winner).exists()
-    assert winner.path in left(settings)
-    assert not any(f"/{claim.token}" in path for path in left(settings))
+    await place.outputs.keep(claim, [made(tmp_path)])
+    [winner] = await place.outputs.keep(later, [made(tmp_path)])
+    await place.outputs.discard(claim)
+    await place.outputs.discard(claim)
+    assert place.left() == [winner.path]
 
 
-async def test_files_are_deleted_one_by_one_with_the_directories_that_are_empty_then(
-    store: Store, outputs: Outputs, settings: Settings, tmp_path: Path
-) -> None:
+async def test_files_are_deleted_one_by_one(store: Store, place: Place, tmp_path: Path) -> None:
     claim = await run_one(store)
-    files = await outputs.keep(claim, [made(tmp_path, "a.jpg"), made(tmp_path, "b.jpg")])
-    await outputs.delete_files(files[:1])
-    assert [outputs.path(file).exists() for file in files] == [False, True]
-    await outputs.delete_files(files)
-    assert left(settings) == []
+    files = await place.outputs.keep(claim, [made(tmp_path, "a.jpg"), made(tmp_path, "b.jpg")])
+    await place.outputs.delete_files(files[:1])
+    assert place.left() == [files[1].path]
+    await place.outputs.delete_files(files)
+    assert place.left() == []
 
 
 async def test_a_record_is_forgotten_with_the_files_of_all_its_attempts(
-    settings: Settings, outputs: Outputs, tmp_path: Path
+    store: Store, place: Place, tmp_path: Path
 ) -> None:
-    async with Store(settings) as store:
-        claim = await run_one(store, retention_seconds=1)
-        lost = msgspec.structs.replace(claim, token=claim.token + 7)
-        await outputs.keep(lost, [made(tmp_path)])
-        await end(store, outputs, claim, made(tmp_path))
-        assert len(left(settings)) == 7
-        await until(lambda: store.expired_keys(0))
-        assert await Expiry(store, outputs).run_once() == 0
-        assert await store.read([claim.job.key]) == [None]
-    assert left(settings) == []
+    claim = await run_one(store, retention_seconds=1)
+    lost = msgspec.structs.replace(claim, token=claim.token + 7)
+    await place.outputs.keep(lost, [made(tmp_path)])
+    await end(store, place.outputs, claim, made(tmp_path))
+    assert len(place.left()) == 2
+    await until(lambda: store.expired_keys(0))
+    assert await Expiry(store, place.outputs).run_once() == 0
+    assert await store.read([claim.job.key]) == [None]
+    assert place.left() == []
 
 
-async def test_files_from_before_the_paths_told_account_and_day_are_deleted_too(
-    store: Store, outputs: Outputs, settings: Settings, tmp_path: Path
+async def test_files_stay_in_reach_when_outputs_go_elsewhere_from_now_on(
+    store: Store, settings: Settings, disk: Place, look: Look, tmp_path: Path
 ) -> None:
     claim = await run_one(store)
-    await end(store, outputs, claim, made(tmp_path))
-    record = await read(store, claim.job.key)
-    [file] = record.files
-    old = msgspec.structs.replace(file, path=f"AB/{claim.job.key}/1/cat.jpg")
-    outputs.path(old).parent.mkdir(parents=True)
-    outputs.path(file).rename(outputs.path(old))
-    await outputs.delete(msgspec.structs.replace(record, files=(old,)))
-    assert left(settings) == []
+    moved = in_bucket(settings, look.settings())
+    here = await disk.outputs.keep(claim, [made(tmp_path, "a")])
+    there = await moved.keep(claim, [made(tmp_path, "b")])
+    await moved.delete_files([*here, *there])
+    assert disk.left() == look.paths() == []
+
+
+async def test_files_of_a_store_that_is_configured_no_more_hold_up_nothing(
+    store: Store, disk: Place
+) -> None:
+    claim = await run_one(store)
+    gone = [msgspec.structs.replace(FILE, store=name) for name in ("gone", SIGNED)]
+    await store.finish(claim, "success", line_of(claim.job.key, "success"), gone)
+    await disk.outputs.delete(await read(store, claim.job.key))
+
+
+async def test_nothing_is_asked_of_a_store_for_a_job_without_files(
+    store: Store, settings: Settings, look: Look, faulty: FaultyServer
+) -> None:
+    outputs = in_bucket(settings, look.settings(faulty.url))
+    claim = await run_one(store)
+    await end(store, outputs, claim)
+    await outputs.delete(await read(store, claim.job.key))
+    assert faulty.requests == []
+
+
+# When it does not work
+
+
+async def test_a_store_that_does_not_answer_interrupts_the_task(
+    store: Store, settings: Settings, look: Look, faulty: FaultyServer, tmp_path: Path
+) -> None:
+    outputs = in_bucket(settings, look.settings(faulty.url, retry_seconds=0.3))
+    faulty.choose = choose(Fault(status=503))
+    claim = await run_one(store)
+    words = "'b' could not be kept: the store of files does not answer"
+    with pytest.raises(TaskInterrupted, match=words):
+        await outputs.keep(claim, [made(tmp_path, "b")])
+    await outputs.discard(claim)
+
+
+async def test_a_store_that_refuses_fails_the_task(
+    store: Store, settings: Settings, look: Look, faulty: FaultyServer, tmp_path: Path
+) -> None:
+    outputs = in_bucket(settings, look.settings(faulty.url))
+    faulty.choose = choose(Fault(status=403), part="b.jpg")
+    claim = await run_one(store)
+    words = "'b.jpg' could not be kept: the store of files refuses what it is asked for"
+    with pytest.raises(TaskFailed, match=words):
+        await outputs.keep(claim, [made(tmp_path, "a.jpg"), made(tmp_path, "b.jpg")])
 
 
 async def test_a_record_stays_as_long_as_its_files_cannot_be_deleted(
-    settings: Settings, outputs: Outputs, tmp_path: Path
+    settings: Settings, look: Look, faulty: FaultyServer, store: Store, tmp_path: Path
 ) -> None:
-    async with Store(settings) as store:
-        stuck, fine = [await run_one(store, retention_seconds=1) for _ in range(2)]
-        for claim in (stuck, fine):
-            await end(store, outputs, claim, made(tmp_path))
-        [file] = (await read(store, stuck.job.key)).files
-        # A directory in the file's place cannot be unlinked, whoever asks.
-        outputs.path(file).unlink()
-        outputs.path(file).mkdir()
-        with pytest.raises(StorageUnavailable, match="files could not be deleted"):
-            await outputs.delete_files([file])
+    outputs = in_bucket(settings, look.settings(faulty.url, retry_seconds=0.3))
+    claim = await run_one(store, retention_seconds=1)
+    await end(store, outputs, claim, made(tmp_path))
+    await until(lambda: store.expired_keys(0))
+    faulty.choose = choose(Fault(status=503))
+    assert await Expiry(store, outputs).run_once() == 1
+    assert await store.expired_keys(0) == [claim.job.key]
+    faulty.choose = choose(Fault(), 0)
+    assert await Expiry(store, outputs).run_once() == 0
+    assert await store.expired_keys(0) == look.paths() == []
 
-        async def both() -> bool:
-            return len(await store.expired_keys(0)) == 2
 
-        await until(both)
-        assert await Expiry(store, outputs).run_once() == 1
-        assert await store.expired_keys(0) == [stuck.job.key]
-        outputs.path(file).rmdir()
-        assert await Expiry(store, outputs).run_once() == 0
-        assert await store.expired_keys(0) == []
+async def test_one_job_whose_files_cannot_be_deleted_holds_up_no_other(
+    store: Store, disk: Place, tmp_path: Path
+) -> None:
+    stuck, fine = [await run_one(store, retention_seconds=1) for _ in range(2)]
+    for claim in (stuck, fine):
+        await end(store, disk.outputs, claim, made(tmp_path))
+    [file] = (await read(store, stuck.job.key)).files
+    # A directory in the file's place cannot be unlinked, whoever asks.
+    disk.outputs.path(file).unlink()
+    disk.outputs.path(file).mkdir()
+    with pytest.raises(StorageUnavailable, match="files could not be deleted"):
+        await disk.outputs.delete_files([file])
+
+    async def both_are_due() -> bool:
+        return len(await store.expired_keys(0)) == 2
+
+    await until(both_are_due)
+    assert await Expiry(store, disk.outputs).run_once() == 1
+    assert await store.expired_keys(0) == [stuck.job.key]
+    disk.outputs.path(file).rmdir()
+    assert await Expiry(store, disk.outputs).run_once() == 0
+    assert await store.expired_keys(0) == []
+
+
+async def test_files_from_before_paths_told_account_and_day_are_deleted_too(
+    store: Store, disk: Place, tmp_path: Path
+) -> None:
+    claim = await run_one(store)
+    await end(store, disk.outputs, claim, made(tmp_path))
+    record = await read(store, claim.job.key)
+    [file] = record.files
+    old = msgspec.structs.replace(file, path=f"AB/{claim.job.key}/1/cat.jpg")
+    disk.outputs.path(old).parent.mkdir(parents=True)
+    disk.outputs.path(file).rename(disk.outputs.path(old))
+    await disk.outputs.delete(msgspec.structs.replace(record, files=(old,)))
+    assert disk.left() == []

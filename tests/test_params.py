@@ -122,5 +122,8 @@ def test_names_that_start_with_task_are_the_systems() -> None:
     problems = read(url=URL, task_priority=1, task_store={"type": "tape"}).problems
     assert problems == {
         "task_priority": ["names that start with task_ are the system's, and this is none"],
-        "task_store": ['must be {"type": "persistent"} or {"type": "volatile"}'],
+        "task_store": [
+            'must be {"type": "persistent"}, {"type": "volatile"} '
+            'or {"type": "s3_signed", "url": URL}'
+        ],
     }

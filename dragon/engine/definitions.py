@@ -8,13 +8,24 @@ from msgspec import Struct
 
 from dragon.params import check_params, json_or_text, read_params, read_query_params
 from dragon.registry import Registry
-from dragon.task import Params, Problems, TaskType
+from dragon.task import HttpUrl, Params, Problems, TaskType
 
 
 class TaskStore(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where outputs are kept: until the retention time, or for a week at most."""
+    """Where outputs are kept: until the retention time, for a week at most, or at a URL."""
 
-    type: Literal["persistent", "volatile"] = "persistent"
+    type: Literal["persistent", "volatile", "s3_signed"] = "persistent"
+    url: HttpUrl | None = None
+
+    @property
+    def is_sound(self) -> bool:
+        """There is a URL where one is needed, and nowhere else."""
+        return (self.type == "s3_signed") == bool(self.url)
+
+
+_STORES = (
+    'must be {"type": "persistent"}, {"type": "volatile"} or {"type": "s3_signed", "url": URL}'
+)
 
 
 class Definition(Struct, frozen=True, kw_only=True):
@@ -57,11 +68,9 @@ def _read(registry: Registry, values: Mapping[str, Any], read: _Read) -> Definit
     )
     if params is not None:
         problems |= check_params(task, params, registry)
-    store = TaskStore()
-    try:
-        store = msgspec.convert(values.get("task_store", {}), TaskStore)
-    except msgspec.ValidationError:
-        problems["task_store"] = ['must be {"type": "persistent"} or {"type": "volatile"}']
+    store = _read_store(values.get("task_store", {}))
+    if store is None:
+        problems["task_store"] = [_STORES]
     for name in filter(_is_system, values):
         if name not in ("task_name", "task_metas", "task_store"):
             problems[name] = ["names that start with task_ are the system's, and this is none"]
@@ -70,7 +79,7 @@ def _read(registry: Registry, values: Mapping[str, Any], read: _Read) -> Definit
         params=None if problems else params,
         problems=problems,
         metas=values.get("task_metas"),
-        store=store,
+        store=store or TaskStore(),
         url_callback=params.url_callback if params else None,
         url_errback=params.url_errback if params else _errback(task, values, read),
     )
@@ -81,6 +90,14 @@ def _errback(task: TaskType, values: Mapping[str, Any], read: _Read) -> str | No
     alone = {name: value for name, value in values.items() if name == "url_errback"}
     params, _ = read(msgspec.structs.replace(task, params=Params), alone)
     return params.url_errback if params else None
+
+
+def _read_store(value: Any) -> TaskStore | None:
+    try:
+        store = msgspec.convert(value, TaskStore)
+    except msgspec.ValidationError:
+        return None
+    return store if store.is_sound else None
 
 
 def _find_task(registry: Registry, values: Mapping[str, Any]) -> TaskType:

@@ -192,6 +192,7 @@ class Engine:
             attempts=self._settings.attempts,
             retention_seconds=retention_seconds,
             store=definition.store.type,
+            store_url=definition.store.url or "",
         )
 
 

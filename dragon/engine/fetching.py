@@ -59,7 +59,7 @@ class Fetcher:
         Raises TaskFailed (refused, not found, too large, too slow) or TaskInterrupted (a lost
         connection, a busy server).
         """
-        bounds = _Bounds.of(self._settings, is_media=is_media)
+        bounds = Bounds.of(self._settings, is_media=is_media)
         try:
             async with asyncio.timeout(bounds.timeout_seconds):
                 return await self._download(url, path, bounds)
@@ -68,14 +68,11 @@ class Fetcher:
         except aiohttp.ClientError as error:
             failure = explain_failure(error)
         except TimeoutError:
-            failure = TaskFailed(
-                f"it took longer than {bounds.timeout_seconds:g} seconds "
-                f"(setting {bounds.prefix}_timeout_seconds)"
-            )
+            failure = TaskFailed(bounds.too_slow)
         # Raised out here, so that no cause goes with it: causes hold resolved addresses.
         raise type(failure)(f"File '{url}' could not be fetched: {failure.message}")
 
-    async def _download(self, asked: str, path: Path, bounds: "_Bounds") -> Source:
+    async def _download(self, asked: str, path: Path, bounds: "Bounds") -> Source:
         url = parse_url(asked)
         visited = {url}
         for _ in range(self._settings.fetch_max_redirects + 1):
@@ -101,9 +98,9 @@ class Fetcher:
             "(setting fetch_max_redirects)"
         )
 
-    async def _save(self, response: aiohttp.ClientResponse, path: Path, bounds: "_Bounds") -> int:
+    async def _save(self, response: aiohttp.ClientResponse, path: Path, bounds: "Bounds") -> int:
         bounds.check_size(response.content_length or 0)
-        with _new_file(path) as file:
+        with new_file(path) as file:
             try:
                 return await self._copy(response.content, file, bounds)
             except TimeoutError:
@@ -112,7 +109,7 @@ class Fetcher:
                     "second (setting fetch_min_bytes_per_second)"
                 ) from None
 
-    async def _copy(self, content: aiohttp.StreamReader, file: BinaryIO, bounds: "_Bounds") -> int:
+    async def _copy(self, content: aiohttp.StreamReader, file: BinaryIO, bounds: "Bounds") -> int:
         """Write all of `content`; TimeoutError once a portion takes longer than the window."""
         window_seconds = min(_LONGEST_WINDOW_SECONDS, bounds.timeout_seconds / 3)
         portion_bytes = self._settings.fetch_min_bytes_per_second * window_seconds
@@ -128,7 +125,7 @@ class Fetcher:
         return size
 
 
-class _Bounds(Struct, frozen=True, kw_only=True):
+class Bounds(Struct, frozen=True, kw_only=True):
     """How large a source may be, how long it may take, and how the settings of that begin."""
 
     prefix: str
@@ -136,7 +133,7 @@ class _Bounds(Struct, frozen=True, kw_only=True):
     timeout_seconds: float
 
     @classmethod
-    def of(cls, settings: Settings, *, is_media: bool) -> "_Bounds":
+    def of(cls, settings: Settings, *, is_media: bool) -> "Bounds":
         if not is_media:
             return cls(
                 prefix="fetch",
@@ -148,6 +145,11 @@ class _Bounds(Struct, frozen=True, kw_only=True):
             max_bytes=settings.fetch_media_max_bytes,
             timeout_seconds=settings.fetch_media_timeout_seconds,
         )
+
+    @property
+    def too_slow(self) -> str:
+        words = f"it took longer than {self.timeout_seconds:g} seconds"
+        return f"{words} (setting {self.prefix}_timeout_seconds)"
 
     def check_size(self, size: int) -> None:
         if size > self.max_bytes:
@@ -190,6 +192,7 @@ def _open_socket(addresses: AddressRules, target: aiohttp.AddrInfoType) -> socke
 
 
 def parse_url(url: str) -> URL:
+    """An http or https URL that somebody else gave; raises TaskFailed."""
     try:
         # What is well-formed goes out letter for letter: a signed URL must not be quoted anew.
         parsed = URL(url, encoded=_WELL_FORMED_URL.fullmatch(url) is not None)
@@ -216,16 +219,20 @@ def _follow(url: URL, location: str) -> URL:
 
 
 def _check_answer(response: aiohttp.ClientResponse) -> None:
-    status = response.status
-    if status not in (200, 203):
-        # The server's own phrase may say anything: the standard's is shown instead.
-        known = {known.value: known.phrase for known in HTTPStatus}
-        words = f"the server answered {status} {known.get(status, '')}".rstrip()
-        may_pass = status in _PASSING or 500 <= status <= 599
-        raise TaskInterrupted(words) if may_pass else TaskFailed(words)
+    if response.status not in (200, 203):
+        raise refusal(response.status)
     # Compressed bytes count for nothing against the limits of size.
     if any(coding != "identity" for coding in response.headers.getall("Content-Encoding", [])):
         raise TaskFailed("the server sent it with a Content-Encoding, although asked not to")
+
+
+def refusal(status: int) -> TaskError:
+    """What to raise for an answer that is not what was asked for."""
+    # The server's own phrase may say anything: the standard's is shown instead.
+    known = {known.value: known.phrase for known in HTTPStatus}
+    words = f"the server answered {status} {known.get(status, '')}".rstrip()
+    may_pass = status in _PASSING or 500 <= status <= 599
+    return TaskInterrupted(words) if may_pass else TaskFailed(words)
 
 
 def _ascii(header: str) -> str:
@@ -259,7 +266,7 @@ def explain_failure(error: aiohttp.ClientError) -> TaskError:
 
 
 @contextmanager
-def _new_file(path: Path) -> Iterator[BinaryIO]:
+def new_file(path: Path) -> Iterator[BinaryIO]:
     """A file that stays only if the block succeeds."""
     try:
         with path.open("wb") as file:

@@ -113,7 +113,8 @@ class ChildJobs:
             timeout_seconds=task.timeout_seconds,
             attempts=self._settings.attempts,
             retention_seconds=parent.retention_seconds,
-            store=parent.store,
+            # What it makes is for the parent, which alone has the file that its client waits for.
+            store="persistent" if parent.store == "s3_signed" else parent.store,
             depth=parent.depth + 1,
         )
 

@@ -1,15 +1,20 @@
 """Keeps the files that tasks make: `<account>/<day>/<key>/<token>/<name>` in the store chosen."""
 
-from collections.abc import Iterable
-from contextlib import suppress
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
-from dragon.errors import StorageUnavailable
-from dragon.schemas import Claim, Job, OutputFile, Record, file_path
+from dragon.engine.signed import SignedUploads
+from dragon.errors import StorageRefused, StorageUnavailable, TaskFailed, TaskInterrupted
+from dragon.schemas import SIGNED, Claim, Job, OutputFile, Record, file_path
 from dragon.settings import Settings
+from dragon.storage.bucket import Bucket
 from dragon.storage.disk import Disk
+from dragon.storage.stores import Stores
 from dragon.task import File, Files
 
 
@@ -20,7 +25,9 @@ class Outputs:
     """
 
     def __init__(self, settings: Settings) -> None:
+        self.stores = Stores(settings)
         self._disk = Disk(settings.data)
+        self._signed = SignedUploads(settings)
 
     def path(self, file: OutputFile) -> Path:
         """Where a file of the local disk lies."""
@@ -28,7 +35,11 @@ class Outputs:
 
     def url(self, file: OutputFile, base_url: str, key: str) -> str:
         """Where a client gets the file."""
-        return base_url + file_path(key, file.filename)
+        if file.store == SIGNED:
+            return file.path
+        bucket = self.stores.get(file.store)
+        public_url = bucket.public_url(file.path) if bucket else ""
+        return public_url or base_url + file_path(key, file.filename)
 
     def join(self, values: object, files: Iterable[OutputFile], base_url: str, key: str) -> object:
         """A result as clients see it: one flat object, each file's URL under its name."""
@@ -36,13 +47,16 @@ class Outputs:
         return {**values, **urls} if isinstance(values, dict) else values
 
     async def keep(self, claim: Claim, files: Iterable[File]) -> tuple[OutputFile, ...]:
-        """Move finished files to where they are served from."""
-        return tuple([await self._keep(claim, file) for file in files])
+        """Move finished files to where they are served from; TaskFailed or TaskInterrupted."""
+        if claim.job.store == "s3_signed":
+            return await self._signed.keep(claim.job, tuple(files))
+        kept = await _all(self._keep(claim, file) for file in files)
+        return tuple(kept)
 
     async def discard(self, claim: Claim) -> None:
         """Delete what a run kept that did not count in the end."""
-        with suppress(OSError):
-            await self._disk.delete_below(_attempt(claim))
+        with suppress(OSError, StorageUnavailable):
+            await self._place().delete_below(_attempt(claim))
 
     async def delete(self, record: Record) -> None:
         """Delete all files of a job, those of attempts that did not count too.
@@ -50,27 +64,44 @@ class Outputs:
         Raises StorageUnavailable if some could not be.
         """
         await self.delete_files(record.files)
-        try:
+        with _worded():
             await self._disk.delete_below(_folder(record.job))
-        except OSError as error:
-            raise _not_deleted(error) from error
+        # Asking a store costs money: not where nothing can be.
+        if self.stores.chosen and _may_have_more(record):
+            await self.stores.chosen.delete_below(_folder(record.job))
 
     async def delete_files(self, files: Iterable[OutputFile]) -> None:
         """Delete just these; missing ones are fine. Raises StorageUnavailable."""
-        try:
-            await self._disk.delete(file.path for file in files)
-        except OSError as error:
-            raise _not_deleted(error) from error
+        paths: defaultdict[str, list[str]] = defaultdict(list)
+        for file in files:
+            paths[file.store].append(file.path)
+        for name, some in paths.items():
+            # What its client holds, or a store that is configured no more, is out of reach.
+            if place := self._disk if not name else self.stores.get(name):
+                with _worded():
+                    await place.delete(some)
 
     async def _keep(self, claim: Claim, file: File) -> OutputFile:
         path = f"{_attempt(claim)}/{file.filename}"
+        bucket = self.stores.chosen
+        try:
+            size = await self._place().keep(file.path, path, file.content_type)
+        except StorageRefused as error:
+            raise TaskFailed(f"'{file.name}' could not be kept: {error.message}") from None
+        except StorageUnavailable as error:
+            raise TaskInterrupted(f"'{file.name}' could not be kept: {error.message}") from None
         return OutputFile(
             name=file.name,
             filename=file.filename,
             content_type=file.content_type,
             path=path,
-            size=await self._disk.keep(file.path, path),
+            size=size,
+            store=bucket.name if bucket else "",
         )
+
+    def _place(self) -> Disk | Bucket:
+        """Where outputs go now."""
+        return self.stores.chosen or self._disk
 
 
 def _folder(job: Job) -> str:
@@ -82,8 +113,28 @@ def _attempt(claim: Claim) -> str:
     return f"{_folder(claim.job)}/{claim.token}"
 
 
-def _not_deleted(error: OSError) -> StorageUnavailable:
-    return StorageUnavailable(f"files could not be deleted: {error.strerror}")
+def _may_have_more(record: Record) -> bool:
+    """Files of lost attempts, or of partial results."""
+    is_plain = record.update.state == "success" and not record.files and record.attempt == 1
+    return record.attempt > 0 and not is_plain
+
+
+async def _all(calls: Iterable[Awaitable[OutputFile]]) -> list[OutputFile]:
+    """What they return; the first error once all have ended, so that none goes on unseen."""
+    ended = await asyncio.gather(*calls, return_exceptions=True)
+    for one in ended:
+        if isinstance(one, BaseException):
+            raise one
+    return [one for one in ended if isinstance(one, OutputFile)]
+
+
+@contextmanager
+def _worded() -> Iterator[None]:
+    """What the local disk did not do, in the words of other stores."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageUnavailable(f"files could not be deleted: {error.strerror}") from error
 
 
 def split_result(result: object) -> tuple[object, tuple[File, ...]]:

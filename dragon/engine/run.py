@@ -152,9 +152,10 @@ class Run:
             limits=msgspec.convert(settings, MediaLimits, from_attributes=True),
             sources=Sources(
                 self.claim.job.account,
-                self._tools.store,
-                self._tools.outputs,
-                self._tools.downloads,
+                settings=settings,
+                store=self._tools.store,
+                outputs=self._tools.outputs,
+                downloads=self._tools.downloads,
             ),
             children=self._tools.children,
             programs=self._tools.programs,

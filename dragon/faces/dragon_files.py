@@ -5,12 +5,13 @@ from aiohttp import web
 from dragon.engine.definitions import Definition, NotADefinition, read_query_definition
 from dragon.engine.engine import Engine
 from dragon.engine.file_jobs import FileJobs
+from dragon.engine.outputs import Outputs
 from dragon.errors import BadRequest, Problem
 from dragon.faces.version import Version
 from dragon.http.authentication import Accounts
 from dragon.http.creation import prepare, read_creation
 from dragon.http.errors import raw_json_response
-from dragon.http.files import base_url, choose_file, redirect_to_file
+from dragon.http.files import base_url, choose_file, redirect_to
 from dragon.http.parameters import Parameters, task_query
 from dragon.schemas import Record
 from dragon.settings import Settings
@@ -26,12 +27,14 @@ class DragonFiles:
         accounts: Accounts,
         engine: Engine,
         jobs: FileJobs,
+        outputs: Outputs,
     ) -> None:
         self._version = version
         self._settings = settings
         self._accounts = accounts
         self._engine = engine
         self._jobs = jobs
+        self._outputs = outputs
 
     def routes(self) -> list[web.RouteDef]:
         file, create_file = self._version.path + "/file", self._version.path + "/create_file"
@@ -78,7 +81,7 @@ class DragonFiles:
             return raw_json_response(self._version.translate(record.update), 400)
         file = choose_file(record, _filename(request))
         url = base_url(request, self._settings)
-        return redirect_to_file(url, record.update.key, file, cache_seconds)
+        return redirect_to(self._outputs.url(file, url, record.update.key), cache_seconds)
 
 
 def _filename(request: web.Request) -> str:

@@ -8,10 +8,15 @@ from aiohttp.abc import AbstractStreamWriter
 from dragon.engine.file_jobs import FileJobs
 from dragon.engine.outputs import Outputs
 from dragon.errors import BadRequest, FileNotFound, Problem
-from dragon.schemas import OutputFile, Record, file_path, find_file, is_key
+from dragon.http.stored import send_stored
+from dragon.schemas import SIGNED, OutputFile, Record, find_file, is_key
 from dragon.settings import Settings
+from dragon.storage.bucket import Bucket
 
 _HOST_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]")
+
+_NAME_OTHERS = frozenset({"application/vnd.apple.mpegurl", "text/vtt"})
+"""Types of files that name others beside them: these are found from `/files` only."""
 
 
 def base_url(request: web.Request, settings: Settings) -> str:
@@ -41,11 +46,10 @@ def choose_file(record: Record, filename: str) -> OutputFile:
     raise FileNotFound(f"'{filename[:100]}' is not a valid filename, choose one of: {names}")
 
 
-def redirect_to_file(url: str, key: str, file: OutputFile, cache_seconds: float) -> web.Response:
-    """302 to the file, cached no longer than the answer holds."""
+def redirect_to(url: str, cache_seconds: float) -> web.Response:
+    """302 to a file, cached no longer than the answer holds."""
     caching = f"max-age={int(cache_seconds)}" if cache_seconds >= 1 else "no-store"
-    location = url + file_path(key, file.filename)
-    return web.Response(status=302, headers={hdrs.LOCATION: location, hdrs.CACHE_CONTROL: caching})
+    return web.Response(status=302, headers={hdrs.LOCATION: url, hdrs.CACHE_CONTROL: caching})
 
 
 class FilesHandler:
@@ -64,24 +68,54 @@ class FilesHandler:
             raise web.HTTPNotFound
         record = await self._jobs.read(key)
         file = next((file for file in record.files if file.filename == filename), None)
-        if file is None or not self._outputs.path(file).is_file():
+        if file is None:
             raise web.HTTPNotFound
-        response = _File(self._outputs.path(file))
+        if file.store == SIGNED:
+            return redirect_to(file.path, self._jobs.seconds_left(record))
+        if file.store:
+            return await self._serve_stored(request, record, file)
+        if not self._outputs.path(file).is_file():
+            raise web.HTTPNotFound
+        response = _File(self._outputs.path(file), headers=self._headers(record))
         response.content_type = file.content_type
-        response.headers[hdrs.CACHE_CONTROL] = (
-            f"public, max-age={self._jobs.seconds_left(record)}, immutable"
-            if record.update.is_final
-            # Of a partial result: the whole one may have another file of that name.
-            else "no-cache"
-        )
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
-        response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
         # Sent here and not by the library later, so that a drain waits for downloads, too. A
         # client that has left reads no answer to its leaving.
         with suppress(ConnectionResetError):
             await response.prepare(request)
         return response
+
+    async def _serve_stored(
+        self, request: web.Request, record: Record, file: OutputFile
+    ) -> web.StreamResponse:
+        bucket = self._outputs.stores.get(file.store)
+        if bucket is None:
+            raise web.HTTPNotFound
+        if bucket.settings.presigned_seconds and file.content_type not in _NAME_OTHERS:
+            return await self._redirect_signed(bucket, record, file)
+        return await send_stored(request, bucket, file, self._headers(record))
+
+    async def _redirect_signed(
+        self, bucket: Bucket, record: Record, file: OutputFile
+    ) -> web.Response:
+        """To a URL that outlives the redirect, and is outlived by the file."""
+        seconds = bucket.settings.presigned_seconds
+        if record.update.is_final:
+            seconds = max(1, min(seconds, self._jobs.seconds_left(record)))
+        url = await bucket.signed_url(file.path, seconds)
+        return redirect_to(url, seconds / 2 if record.update.is_final else 0)
+
+    def _headers(self, record: Record) -> dict[str, str]:
+        return {
+            hdrs.CACHE_CONTROL: (
+                f"public, max-age={self._jobs.seconds_left(record)}, immutable"
+                if record.update.is_final
+                # Of a partial result: the whole one may have another file of that name.
+                else "no-cache"
+            ),
+            "X-Content-Type-Options": "nosniff",
+            "Content-Security-Policy": "default-src 'none'; sandbox",
+            "Cross-Origin-Resource-Policy": "cross-origin",
+        }
 
 
 class _File(web.FileResponse):

@@ -20,8 +20,8 @@ class Disk:
         """Where a file lies."""
         return self._root / path
 
-    async def keep(self, file: Path, path: str) -> int:
-        """Move a finished file to `path`; its size."""
+    async def keep(self, file: Path, path: str, content_type: str = "") -> int:
+        """Move a finished file to `path`; its size. Its type is told by the job's record alone."""
         return await asyncio.to_thread(self._keep, file, self.path(path))
 
     async def delete(self, paths: Iterable[str]) -> None:

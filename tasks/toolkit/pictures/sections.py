@@ -26,7 +26,8 @@ Urls = Annotated[
     Meta(
         min_length=1,
         max_length=200,
-        description="a list of 1 to 200 pictures, each an http or https URL or dragon:KEY/FILE",
+        description="a list of 1 to 200 pictures, each an http or https URL, dragon:KEY/FILE or "
+        "s3://BUCKET/KEY",
     ),
 ]
 

@@ -1,0 +1,91 @@
+"""Passes on files from a store, as if they lay here: ETag, Range and HEAD."""
+
+from contextlib import suppress
+
+import structlog
+from aiohttp import hdrs, web
+
+from dragon.errors import StorageUnavailable
+from dragon.schemas import OutputFile
+from dragon.storage.bucket import Bucket, Stored
+
+log = structlog.get_logger()
+
+_PIECE_BYTES = 1024 * 1024
+"""What a reader, however slow, takes of memory."""
+
+
+async def send_stored(
+    request: web.Request, bucket: Bucket, file: OutputFile, headers: dict[str, str]
+) -> web.StreamResponse:
+    """The answer, already sent. Raises StorageUnavailable before the first byte of it."""
+    try:
+        stored = await bucket.about(file.path)
+    except FileNotFoundError:
+        raise web.HTTPNotFound from None
+    headers = headers | {hdrs.ACCEPT_RANGES: "bytes"}
+    if stored.etag:
+        headers[hdrs.ETAG] = stored.etag
+    if _is_known(request, stored):
+        return web.Response(status=304, headers=headers)
+    start, end = _range(request, stored)
+    is_part = (start, end) != (0, stored.size)
+    if is_part:
+        headers[hdrs.CONTENT_RANGE] = f"bytes {start}-{end - 1}/{stored.size}"
+    response = web.StreamResponse(status=206 if is_part else 200, headers=headers)
+    response.content_type = file.content_type
+    response.content_length = end - start
+    response.last_modified = stored.modified
+    # A client that has left reads no answer to its leaving.
+    with suppress(ConnectionResetError):
+        await response.prepare(request)
+        if request.method != hdrs.METH_HEAD:
+            await _pass_on(request, response, bucket, file, stored, start, end)
+    return response
+
+
+async def _pass_on(
+    request: web.Request,
+    response: web.StreamResponse,
+    bucket: Bucket,
+    file: OutputFile,
+    stored: Stored,
+    start: int,
+    end: int,
+) -> None:
+    try:
+        async for piece in bucket.read(file.path, stored, start, end, _PIECE_BYTES):
+            await response.write(piece)
+        await response.write_eof()
+    except (StorageUnavailable, FileNotFoundError):
+        # The head promised more: a connection that breaks off says that this is not all.
+        log.warning("download_broken_off", path=request.path)
+        if request.transport:
+            request.transport.abort()
+
+
+def _is_known(request: web.Request, stored: Stored) -> bool:
+    """Whether the client has it already."""
+    asked = request.if_none_match
+    if asked is None:
+        return False
+    etag = stored.etag.removeprefix("W/").strip('"')
+    return bool(etag) and any(one.value in (etag, "*") for one in asked)
+
+
+def _range(request: web.Request, stored: Stored) -> tuple[int, int]:
+    """The first byte, and the one after the last; raises HTTPRequestRangeNotSatisfiable."""
+    condition = request.headers.get(hdrs.IF_RANGE)
+    if hdrs.RANGE not in request.headers or (condition and condition != stored.etag):
+        return 0, stored.size
+    nowhere = web.HTTPRequestRangeNotSatisfiable(
+        headers={hdrs.CONTENT_RANGE: f"bytes */{stored.size}"}
+    )
+    try:
+        asked = request.http_range
+    except ValueError:
+        raise nowhere from None
+    start, end, _ = slice(asked.start, asked.stop).indices(stored.size)
+    if start >= end:
+        raise nowhere
+    return start, end
