@@ -20,11 +20,11 @@ async def created(api: Api, *definitions: dict[str, Any], **headers: str) -> lis
     return [one["key"] for one in statuses]
 
 
-async def delivery_of(api: Api, task: str) -> dict[str, Any]:
+async def delivery_of(api: Api, task: str, **headers: str) -> dict[str, Any]:
     """The record of the delivery that tells a task's end, once that is made."""
 
     async def ask() -> Any:
-        status, page = await api.get(f"/v2/webhooks/deliveries?task={task}")
+        status, page = await api.get(f"/v2/webhooks/deliveries?task={task}", **headers)
         assert status == 200
         return page["deliveries"]
 
@@ -32,11 +32,11 @@ async def delivery_of(api: Api, task: str) -> dict[str, Any]:
     return dict(delivery)
 
 
-async def settled(api: Api, task: str) -> dict[str, Any]:
+async def settled(api: Api, task: str, **headers: str) -> dict[str, Any]:
     """The same, once it was delivered or has failed."""
 
     async def ask() -> Any:
-        delivery = await delivery_of(api, task)
+        delivery = await delivery_of(api, task, **headers)
         return None if delivery["state"] == "pending" else delivery
 
     return dict(await until(ask))

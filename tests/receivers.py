@@ -46,6 +46,9 @@ class Receiver:
         await self.is_open.wait()
         return web.Response(status=204)
 
+    async def busy(self, _: web.Request) -> web.Response:
+        return web.Response(status=503, headers={"Retry-After": "3600"})
+
     async def reset(self, request: web.Request) -> web.Response:
         assert request.transport
         request.transport.abort()

@@ -61,6 +61,16 @@ def test_what_children_are_warmed_up_with_is_collected(package: Package) -> None
     assert registry.environment == {"A": "1", "B": "2"}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [TASK.format(name="webhook"), TASK.format(name="site.a").replace('")', '", kind="hook")')],
+)
+def test_what_is_kept_for_web_hooks_is_refused(package: Package, text: str) -> None:
+    assert refusal(package(one=text)).startswith(
+        "task_packages: the class hook and the name 'webhook' are Dragon's own: "
+    )
+
+
 def test_two_tasks_of_one_name_are_refused(package: Package) -> None:
     first, second = (package(one=TASK.format(name="site.a")) for _ in range(2))
     assert refusal(first, second) == (

@@ -205,6 +205,18 @@ def test_two_accounts_of_one_name_are_refused(tmp_path: Path) -> None:
     assert refusal(config) == "accounts: two accounts have the name 'acme'"
 
 
+def test_a_webhook_secret_that_is_none_is_refused_without_showing_it(tmp_path: Path) -> None:
+    account = '[[accounts]]\nname = "acme"\nwebhook_secrets = ["{}"]'
+    good = "whsec_" + "QUFB" * 8
+    assert load_settings(write(tmp_path, account.format(good)), {}).accounts[0].webhook_secrets == (
+        good,
+    )
+    words = refusal(write(tmp_path, account.format("whsec_short")))
+    assert words == (
+        "accounts: a webhook secret of 'acme' is not whsec_ and the base64 of 24 to 64 random bytes"
+    )
+
+
 @pytest.mark.parametrize(
     "second",
     [

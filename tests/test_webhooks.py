@@ -16,7 +16,7 @@ from tests.fetching import Canary, Handler, serving
 from tests.gate import Gate
 from tests.hooking import created, delivery_of, hello, outcomes, settled
 from tests.receivers import Receiver, receiving
-from tests.support import WEBHOOK_TRIES, eventually, until
+from tests.support import WEBHOOK_TRIES, until
 
 OTHER = {"Authorization": "Secret other-secret"}
 
@@ -72,8 +72,9 @@ async def test_each_secret_of_the_account_signs_each_request(api: Api, receiver:
 
 
 async def test_an_account_without_secrets_signs_nothing(api: Api, receiver: Receiver) -> None:
-    await created(api, hello(receiver), **OTHER)
-    [hit] = await receiver.got(1)
+    [key] = await created(api, hello(receiver), **OTHER)
+    await settled(api, key, **OTHER)
+    [hit] = receiver.hits
     assert "webhook-signature" not in hit.headers
     assert hit.headers["webhook-timestamp"].isdigit()
 
@@ -276,17 +277,17 @@ async def test_a_delivery_is_no_task(api: Api, receiver: Receiver) -> None:
 
 
 async def test_deliveries_count_for_no_limit(api: Api, receiver: Receiver) -> None:
+    few, one = {"Authorization": "Secret few-secret"}, {"Authorization": "Secret one-secret"}
     receiver.answers.extend([receiver.hold] * 6)
-    for _ in range(2):
-        await created(api, *[hello(receiver)] * 3, Authorization="Secret few-secret")
-        await eventually(lambda: len(receiver.hits) % 3 == 0)
-    await created(api, *[hello(receiver)] * 5, Authorization="Secret few-secret")
-    one = {"Authorization": "Secret one-secret"}
-    receiver.answers.append(receiver.hold)
-    await created(api, hello(receiver), **one)
-    await receiver.got(7)
-    status, [final] = await api.post(
-        "/v2/create", {"tasks": {"task_name": "hello", "name": "a"}, "block": True}, **one
-    )
+    told = [(await created(api, *[hello(receiver)] * 5, **few), few)]
+    await receiver.got(5)
+    told += [(await created(api, hello(receiver), **one), one)]
+    await receiver.got(6)
+    assert len(await created(api, *[hello(receiver)] * 5, **few)) == 5
+    status, [final] = await api.post("/v2/create", {"tasks": hello(receiver), "block": True}, **one)
     assert (status, final["status"]) == (200, "success")
     receiver.is_open.set()
+    for keys, headers in told:
+        for key in keys:
+            await settled(api, key, **headers)
+    await receiver.got(12)
