@@ -11,40 +11,40 @@ from dragon.errors import InvalidSettings, TaskFailed
 from dragon.settings import Settings
 from tests.fetching import Canary, failure, fetch, serving
 
-
-@pytest.mark.parametrize(
-    "host",
-    [
-        "127.0.0.1",
-        "localhost",
-        "LOCALHOST.",
-        "2130706433",
-        "0x7f000001",
-        "017700000001",
-        "0x7f.1",
-        "0177.0.0.1",
-        "127.1",
-        "127.0.0.1.",
-        "0",
-        "0.0.0.0",  # noqa: S104
-        "１２７.0.0.1",
-        "127。0。0。1",
-        "%31%32%37.0.0.1",
-        "[::]",
-        "[::1]",
-        "[::127.0.0.1]",
-        "[::ffff:127.0.0.1]",
-        "[::ffff:7f00:1]",
-        "[::ffff:0:127.0.0.1]",
-        "[64:ff9b::127.0.0.1]",
-        "[64:ff9b:1::127.0.0.1]",
-        "[2002:7f00:1::]",
-        "[::1%25lo]",
-        "[::1%lo]",
-        "user@127.0.0.1",
-        "example.com\\@127.0.0.1",
-    ],
+LOOPBACK = (
+    "127.0.0.1",
+    "localhost",
+    "LOCALHOST.",
+    "2130706433",
+    "0x7f000001",
+    "017700000001",
+    "0x7f.1",
+    "0177.0.0.1",
+    "127.1",
+    "127.0.0.1.",
+    "0",
+    "0.0.0.0",  # noqa: S104
+    "１２７.0.0.1",
+    "127。0。0。1",
+    "%31%32%37.0.0.1",
+    "[::]",
+    "[::1]",
+    "[::127.0.0.1]",
+    "[::ffff:127.0.0.1]",
+    "[::ffff:7f00:1]",
+    "[::ffff:0:127.0.0.1]",
+    "[64:ff9b::127.0.0.1]",
+    "[64:ff9b:1::127.0.0.1]",
+    "[2002:7f00:1::]",
+    "[::1%25lo]",
+    "[::1%lo]",
+    "user@127.0.0.1",
+    "example.com\\@127.0.0.1",
 )
+"""Ways to write an address of this machine."""
+
+
+@pytest.mark.parametrize("host", LOOPBACK)
 async def test_no_spelling_of_loopback_is_connected_to(
     host: str, tmp_path: Path, canary: Canary
 ) -> None:

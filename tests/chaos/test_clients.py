@@ -129,12 +129,17 @@ async def test_p35_secrets_and_paths_are_told_to_nobody(
     fleet: Fleet, chance: random.Random, origin: Origin, n: int
 ) -> None:
     signed = origin.url("rocket.jpg") + "?signature=very-private"
+    told_to = {
+        "url_callback": origin.url("hook") + "?token=very-private",
+        "url_errback": "http://somebody:very-private@example.com/hook",
+    }
     told: list[Any] = []
     for _ in range(n):
         keys = await fleet.submit(
             [
                 {"task_name": "image.thumb", "url": signed, "width": 10},
-                {"task_name": "site.bug"},
+                {"task_name": "site.bug", **told_to},
+                {"task_name": "hello", "name": "you", **told_to},
                 {"task_name": "site.crash"},
                 *mixed(chance, 20),
             ]
