@@ -19,11 +19,13 @@ from structlog.testing import capture_logs
 from dragon.settings import Settings
 from dragon.store.store import Store
 from tests.browser import Site, open_page
+from tests.chaos.proxy import Proxy
 from tests.clips import Clips
 from tests.decoders import Announcements, Logs
 from tests.fetching import Canary, Handler
 from tests.gate import Gate
 from tests.http_faults import FaultyServer
+from tests.module_page import open_module
 from tests.receivers import Receiver, receiving
 from tests.s3 import S3, Look, s3_server
 from tests.support import MEDIA, SECRET, Dragon, valkey_server
@@ -281,3 +283,23 @@ async def site(dragon: Dragon, origin: Origin, tmp_path: Path) -> AsyncIterator[
     await site.server.start_server()
     yield site
     await site.server.close()
+
+
+@pytest_asyncio.fixture
+async def opened(page: Page, site: Site) -> Page:
+    """A page of another origin that has dragon.js."""
+    await open_module(page, site)
+    return page
+
+
+@pytest.fixture
+def gated(site: Site) -> dict[str, Any]:
+    """A task that waits until the site's gate is open."""
+    return {"task_name": "site.gate", "path": str(site.gate)}
+
+
+@pytest_asyncio.fixture
+async def proxy(dragon: Dragon) -> AsyncIterator[Proxy]:
+    """Stands before the shared Dragon."""
+    async with Proxy(dragon.url.removeprefix("http://")) as proxy:
+        yield proxy

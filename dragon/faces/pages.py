@@ -1,4 +1,4 @@
-"""The page that a browser gets at /, and the samples at /static/…"""
+"""The page that a browser gets at /, the samples at /static/… and the module for other pages."""
 
 from importlib import resources
 
@@ -11,6 +11,14 @@ _TYPES = {
     "sample.mp3": "audio/mpeg",
     "sample.mp4": "video/mp4",
 }
+_MODULE = {
+    "dragon.js": "text/javascript",
+    "dragon.d.ts": "application/typescript",
+}
+_FROM_ANYWHERE = {
+    hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+}
 
 
 class Pages:
@@ -18,26 +26,36 @@ class Pages:
 
     def __init__(self) -> None:
         folder = resources.files("dragon.web")
-        self._files = {name: folder.joinpath(name).read_bytes() for name in _TYPES}
+        self._files = {name: folder.joinpath(name).read_bytes() for name in _TYPES | _MODULE}
 
     def routes(self) -> list[web.RouteDef]:
         return [
             web.get("/", self.index),
             web.get("/static/{name}", self.static),
+            web.get("/dragon.js", self.module),
+            web.get("/dragon.d.ts", self.module),
         ]
 
     async def index(self, _: web.Request) -> web.Response:
-        return self._page("index.html")
+        return self._answer("index.html", _TYPES["index.html"])
 
     async def static(self, request: web.Request) -> web.Response:
-        return self._page(request.match_info["name"])
-
-    def _page(self, name: str) -> web.Response:
-        if name not in self._files:
+        name = request.match_info["name"]
+        if name not in _TYPES:
             raise web.HTTPNotFound
+        return self._answer(name, _TYPES[name])
+
+    async def module(self, request: web.Request) -> web.Response:
+        """Pages of other origins import it: what a browser then asks for must be allowed to all."""
+        name = request.path.removeprefix("/")
+        answer = self._answer(name, _MODULE[name])
+        answer.headers.update(_FROM_ANYWHERE)
+        return answer
+
+    def _answer(self, name: str, content_type: str) -> web.Response:
         return web.Response(
             body=self._files[name],
-            content_type=_TYPES[name],
-            charset="utf-8" if name.endswith(".html") else None,
+            content_type=content_type,
+            charset=None if content_type.startswith(("image/", "audio/", "video/")) else "utf-8",
             headers={hdrs.CACHE_CONTROL: "public, max-age=3600"},
         )

@@ -18,6 +18,7 @@ from tests.chaos.ledger import FINAL
 from tests.chaos.test_crashes import mixed
 from tests.chaos.test_store_faults import RANK
 from tests.conftest import Answer
+from tests.reading_events import Event, Events, ends_in
 from tests.support import SECRET, Part, until
 
 AT_ONCE = 10
@@ -122,6 +123,59 @@ def flat(lines: list[Any]) -> list[Any]:
 def place_of(status: Any) -> tuple[int, int]:
     """How far a task is."""
     return RANK[status["status"]], status.get("progress", -1)
+
+
+@pytest.mark.chaos(ci=20, long=500)
+async def test_p10_who_reads_events_is_told_each_end_once_over_all_connections(
+    fleet: Fleet, chance: random.Random, n: int
+) -> None:
+    for start in range(0, n, AT_ONCE):
+        async with asyncio.TaskGroup() as group:
+            for number in range(start, min(start + AT_ONCE, n)):
+                group.create_task(come_back_until_the_end(fleet, chance, f"reader{number}"))
+    await check(fleet, is_exact=True)
+
+
+async def come_back_until_the_end(fleet: Fleet, chance: random.Random, name: str) -> None:
+    body = {"tasks": mixed(chance, chance.randint(1, 20))}
+    keys: list[str] = []
+    told: list[Event] = []
+    headers = {
+        "Accept": "text/event-stream",
+        "Authorization": f"Secret {SECRET}",
+        "Idempotency-Key": name,
+    }
+    while not told or told[-1].type != "end":
+        url = chance.choice(fleet.servers).url() + "/v1"
+        query = [("tasks", key) for key in keys]
+        # As a program does that repeats its request, or as a browser does.
+        request = (
+            fleet.session.get(f"{url}/status_stream", params=query, headers=headers)
+            if keys and chance.random() < 0.5
+            else fleet.session.post(f"{url}/create_stream", json=body, headers=headers)
+        )
+        async with request as response:
+            assert response.status == 200
+            told += await some_of(Events(response), chance.randint(0, 8))
+            response.close()
+        if told:
+            keys = [status["key"] for status in told[0].data]
+            headers["Last-Event-ID"] = told[-1].id
+            fleet.ledger.acknowledge(told[0].data)
+    assert sorted(ends_in(told)) == sorted(keys)
+    url = chance.choice(fleet.servers).url() + "/v1/status_stream"
+    async with fleet.session.post(url, json={"tasks": keys}, headers=headers) as response:
+        assert response.status == 204
+
+
+async def some_of(events: Events, count: int) -> list[Event]:
+    read: list[Event] = []
+    while len(read) < count:
+        try:
+            read.append(await anext(events))
+        except StopAsyncIteration:
+            break
+    return read
 
 
 @pytest_asyncio.fixture

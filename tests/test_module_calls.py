@@ -1,0 +1,169 @@
+"""What else dragon.js does, and what it says when it cannot."""
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright._impl._driver import compute_driver_executable
+from playwright.async_api import Page
+
+from tests.browser import UNLISTED, Site, needs_chromium
+from tests.chaos.proxy import Proxy
+from tests.conftest import Api, Origin
+from tests.module_page import assert_each_ended_once, create, open_module, told
+from tests.support import DEADLINE_SECONDS, ROOT, SECRET, Dragon
+from tests.test_streams import until_waiting
+
+pytestmark = [needs_chromium, pytest.mark.usefixtures("no_bugs")]
+
+
+async def test_what_the_server_refuses_is_an_error_in_its_words(opened: Page, site: Site) -> None:
+    async def failure(script: str) -> Any:
+        return await opened.evaluate(f"failure({script})")
+
+    wrong = {"name": "DragonError", "status": 401, "words": "the credentials are missing or wrong"}
+    hello = '{task_name: "hello", name: "John"}'
+    assert await failure(f"new Dragon({{...dragon}}).create({hello})") == wrong
+    assert await failure(f"new Dragon({{apiKey: 'no'}}).cancel(['{'A' * 26}'])") == wrong
+    unknown = await failure('dragon.create({task_name: "no"})')
+    assert (unknown["name"], unknown["status"]) == ("DragonError", 400)
+    assert "no" in unknown["words"]
+    words = f"task '{'A' * 26}' is unknown or has expired"
+    for asked in ("status", "follow", "cancel"):
+        gone = await failure(f"dragon.{asked}('{'A' * 26}')")
+        assert gone == {"name": "DragonError", "status": 404, "words": words}
+    missing = await failure("dragon.status([])")
+    assert missing == {"name": "DragonError", "status": 400, "words": "tasks is missing"}
+    away = await failure(f"new Dragon({{url: 'http://127.0.0.1:1', attempts: 2}}).create({hello})")
+    assert (away["name"], away["status"]) == ("DragonError", 0)
+    assert away["words"].startswith("cannot reach http://127.0.0.1:1: ")
+
+    await open_module(opened, site, UNLISTED)
+    not_listed = await failure(f"dragon.create({hello})")
+    assert not_listed["words"] == "this page is not on the list of referrers of the api key"
+
+
+async def test_an_img_tag_shows_a_file_that_is_still_to_be_made(
+    opened: Page, origin: Origin
+) -> None:
+    thumb = {"task_name": "image.thumb", "url": origin.url("rocket.jpg"), "width": 60}
+    await create(opened, thumb)
+    width = await opened.evaluate(
+        """async () => {
+            const image = new Image();
+            image.src = dragon.fileURL(created[0], "a picture?.jpg");
+            await image.decode();
+            return image.naturalWidth;
+        }"""
+    )
+    assert width == 60
+
+
+async def test_a_cancelled_task_is_told_to_who_follows_it(
+    opened: Page, gated: dict[str, Any]
+) -> None:
+    keys = await create(opened, gated)
+    await opened.evaluate("follow(created)")
+    await opened.wait_for_function("told.length")
+    [cancelled] = await opened.evaluate("dragon.cancel(created)")
+    assert (cancelled["status"], cancelled["error"]) == ("error", "cancelled")
+    statuses = await told(opened)
+    assert statuses[-1] == cancelled
+    assert_each_ended_once(statuses, keys)
+
+
+async def test_who_stops_to_follow_leaves_no_stream_behind(
+    opened: Page, api: Api, gated: dict[str, Any]
+) -> None:
+    await until_waiting(api, 0)
+    await create(opened, gated)
+    await opened.evaluate(
+        """() => {
+            window.controller = new AbortController();
+            follow(created, controller);
+            window.left = (async () => {
+                for await (const status of dragon.follow(created)) if (window.isOver) break;
+            })();
+        }"""
+    )
+    await until_waiting(api, 2)
+    reason = await opened.evaluate("controller.abort(new Error('enough')), failure(all)")
+    assert reason == {"name": "Error", "status": None, "words": "enough"}
+    await until_waiting(api, 1)
+    await opened.evaluate("window.isOver = true; dragon.cancel(created)")
+    await opened.evaluate("left")
+    assert await opened.evaluate("unhandled") == []
+    await until_waiting(api, 0)
+
+
+async def test_the_types_name_what_the_module_has(opened: Page, dragon: Dragon) -> None:
+    types = (ROOT / "dragon/web/dragon.d.ts").read_text()
+    methods = re.findall(r"^  (\w+)\(", types.partition("class Dragon {")[2], re.MULTILINE)
+    classes = re.findall(r"^export class (\w+)", types, re.MULTILINE)
+    exported = await opened.evaluate(
+        "async url => Object.keys(await import(url)).sort()", f"{dragon.url}/dragon.js"
+    )
+    assert exported == sorted(classes)
+    assert await opened.evaluate("Object.getOwnPropertyNames(Dragon.prototype)") == methods
+    fields = re.findall(r"^  readonly (\w+):", types, re.MULTILINE)
+    own = await opened.evaluate("Object.keys(new DragonError('x'))")
+    assert set(own) - {"name"} == set(fields)
+
+
+@pytest.mark.parametrize(
+    ("name", "content_type"),
+    [
+        ("dragon.js", "text/javascript; charset=utf-8"),
+        ("dragon.d.ts", "application/typescript; charset=utf-8"),
+    ],
+)
+async def test_any_page_may_import_it(api: Api, name: str, content_type: str) -> None:
+    answer = await api.ask("GET", f"/{name}", headers={"Origin": "https://anywhere.net"})
+    assert answer.status == 200
+    assert answer.body == (ROOT / "dragon/web" / name).read_bytes()
+    assert answer.headers["Content-Type"] == content_type
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+    assert (await api.ask("GET", f"/static/{name}")).status == 404
+
+
+async def test_it_runs_in_node_as_well(
+    api: Api, dragon: Dragon, proxy: Proxy, tmp_path: Path
+) -> None:
+    (tmp_path / "dragon.mjs").write_bytes((await api.ask("GET", "/dragon.js")).body)
+    (tmp_path / "program.mjs").write_text(PROGRAM)
+    node, _ = compute_driver_executable()
+    proxy.replies_to_drop = 1
+    program = await asyncio.create_subprocess_exec(
+        node,
+        str(tmp_path / "program.mjs"),
+        f"http://{proxy.address}/",
+        SECRET,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        output, _ = await program.communicate()
+    assert program.returncode == 0
+    assert output.decode().split("\n") == ["Hello John", "Hello Jane", "401", ""]
+
+
+PROGRAM = """
+import { Dragon, DragonError } from "./dragon.mjs";
+
+const [url, secret] = process.argv.slice(2);
+const dragon = new Dragon({ url, secret });
+const created = await dragon.create(
+  ["John", "Jane"].map((name) => ({ task_name: "hello", name })),
+);
+const results = {};
+for await (const { key, result } of dragon.follow(created)) results[key] = result;
+for (const { key } of created) console.log(results[key]);
+for await (const status of dragon.follow(created.map(({ key }) => key))) break;
+try {
+  await new Dragon({ url, secret: "no" }).create({ task_name: "hello", name: "John" });
+} catch (error) {
+  if (error instanceof DragonError) console.log(error.status);
+}
+"""
