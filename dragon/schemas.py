@@ -61,7 +61,7 @@ class Status(Struct, frozen=True, kw_only=True):
     events: Events
 
 
-class OutputFile(Struct, frozen=True, kw_only=True):
+class OutputFile(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One file that a job made.
 
     `store` names the store of the settings that holds it, "" is the local disk, and `path` is where
@@ -74,6 +74,8 @@ class OutputFile(Struct, frozen=True, kw_only=True):
     path: str
     size: int
     store: str = ""
+    deleted: bool = False
+    """By its account, before its time was over."""
 
 
 class Job(Struct, frozen=True, kw_only=True):
@@ -148,6 +150,8 @@ class Record(Struct, frozen=True, kw_only=True):
     update: Update
     job: Job
     files: tuple[OutputFile, ...]
+    deleted: tuple[OutputFile, ...] = ()
+    """Files that it had once."""
     expires: float
     attempt: int = 0
 

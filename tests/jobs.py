@@ -32,6 +32,7 @@ def submission(
     reuse_seconds: int = 0,
     channel: str = "",
     shard: int = 0,
+    storage: str = "persistent",
 ) -> Submission:
     """A request with some jobs, as the engine hands it to the store."""
     keys = [store.keys.new_job_key(channel, shard) for _ in range(count)]
@@ -47,6 +48,7 @@ def submission(
             timeout_seconds=timeout_seconds,
             attempts=attempts,
             retention_seconds=retention_seconds,
+            store=storage,
         )
         for key in keys
     ]

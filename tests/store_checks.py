@@ -12,6 +12,10 @@ from tests.store_view import PLACES, News, View
 OFFERED: dict[Kind, int] = {"fast": 3, "heavy": 2}
 """The slots of the worker that offers them."""
 
+RETENTION_MS = 60_000
+DAY_MS = 86_400_000
+FOR_EVER_DAYS = 36_525
+
 ARROWS = {
     ("queued", "executing"),
     ("queued", "error"),
@@ -74,6 +78,22 @@ def check_counters(now: View) -> None:
         if parked[account]:
             assert limit is not None
             assert running[account] + offered[account] >= limit, "parked for ever"
+
+
+def check_stored(model: Model, now: View) -> None:
+    """The index has the files of ended jobs, and these are kept as long as their account says."""
+    for account in LIMITS:
+        entries = now.stored[account]
+        assert sorted(entry.size for entry in entries) == model.sizes(account)
+        assert sum(entry.size for entry in entries) == now.usage.get(account, 0)
+        days = model.days.get(account)
+        kept_ms = RETENTION_MS if days is None else (days or FOR_EVER_DAYS) * DAY_MS
+        for entry in entries:
+            fields = now.records[entry.path.split("/")[1]]
+            assert fields.expires - fields.since == kept_ms
+    for key, fields in now.records.items():
+        if fields.since and not model.jobs[key].sizes:
+            assert fields.expires - fields.since == RETENTION_MS
 
 
 def check_claims(now: View, got: Claims, source: str, slots: dict[Kind, int]) -> None:

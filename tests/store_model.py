@@ -42,6 +42,8 @@ class ModelJob(Struct, kw_only=True):
     is_due: bool = False
     is_silent: bool = False
     is_alone: bool = False
+    sizes: tuple[int, ...] = ()
+    """Of the files that it ended with and still has."""
 
     @property
     def has_ended(self) -> bool:
@@ -58,6 +60,7 @@ class Model:
         self.requests: dict[tuple[str, str], tuple[str, list[str]]] = {}
         self.created: Counter[str] = Counter()
         self.ended: Counter[str] = Counter()
+        self.days: dict[str, int] = {}
 
     # Transitions, in the order a job goes through them.
 
@@ -99,10 +102,11 @@ class Model:
             self.jobs[key].version += 1
         return is_held
 
-    def finish(self, key: str, token: int, state: State) -> bool:
+    def finish(self, key: str, token: int, state: State, sizes: tuple[int, ...]) -> bool:
         is_held = self.holds(key, token)
         if is_held:
             self._end(key, state)
+            self.jobs[key].sizes = sizes
         return is_held
 
     def retry(self, key: str, token: int, *, is_paused: bool, is_counted: bool) -> bool:
@@ -147,10 +151,28 @@ class Model:
 
     def forget(self, keys: Sequence[str]) -> None:
         for key in keys:
-            fingerprint = self.jobs.pop(key).fingerprint
-            if self.reuse.get(fingerprint) == key:
-                del self.reuse[fingerprint]
-                self.fading.discard(fingerprint)
+            self._drop_reuse(key)
+            del self.jobs[key]
+
+    # Files.
+
+    def unstore_last(self, key: str) -> None:
+        """Delete one file; a job that has no other is kept anew, as one without any."""
+        job = self.jobs[key]
+        self._drop_reuse(key)
+        job.sizes = job.sizes[:-1]
+        job.is_due &= bool(job.sizes)
+
+    def set_lifetime(self, account: str, days: int) -> None:
+        self.days[account] = days
+        for job in self.jobs.values():
+            if job.account == account and job.sizes:
+                job.is_due = False
+
+    def sizes(self, account: str) -> list[int]:
+        """Of all stored files."""
+        jobs = [job for job in self.jobs.values() if job.account == account]
+        return sorted(size for job in jobs for size in job.sizes)
 
     # Time.
 
@@ -177,6 +199,12 @@ class Model:
 
     def open_keys(self) -> list[str]:
         return [key for key, job in self.jobs.items() if not job.has_ended]
+
+    def _drop_reuse(self, key: str) -> None:
+        fingerprint = self.jobs[key].fingerprint
+        if self.reuse.get(fingerprint) == key:
+            del self.reuse[fingerprint]
+            self.fading.discard(fingerprint)
 
     def _repeated(self, request: Submission) -> Answer | None:
         if not request.idempotency:

@@ -12,13 +12,14 @@ from dragon.schemas import Claim, Delivery, Kind, State
 from dragon.settings import Settings
 from dragon.store.offer import Offer
 from dragon.store.store import Store
+from dragon.store.stored import StoredIndex
 from dragon.store.submission import Submission
 from tests.jobs import line_of
 from tests.store_checks import OFFERED, check_claims, check_offered, check_sent
 from tests.store_drafts import Desk, Draft, answer, together
 from tests.store_model import LIMITS, Answer, Model
 from tests.store_view import TAKER, View, look, news_of, now_ms
-from tests.stores import finish, retry
+from tests.stores import finish, made, retry
 from tests.support import DEADLINE_SECONDS
 
 T = TypeVar("T")
@@ -39,6 +40,7 @@ class StoreSteps(RuleBasedStateMachine):
         self.newest: dict[str, Claim] = {}
         self.desk = Desk()
         self.stopped: list[str] = []
+        self.outdated: list[str] = []
         self.tags: dict[str, float] = {}
         self.offer = Offer(TAKER, OFFERED)
         self.taken: list[Claim] = []
@@ -141,11 +143,11 @@ class StoreSteps(RuleBasedStateMachine):
         calls = (self.store.progress(one, line_of(one.job.key, "executing")) for one in held)
         assert self.run(together(*calls)) == expected
 
-    def finish(self, held: list[Claim], state: State) -> None:
-        expected = [self.model.finish(one.job.key, one.token, state) for one in held]
+    def finish(self, held: list[Claim], state: State, *sizes: int) -> None:
+        expected = [self.model.finish(one.job.key, one.token, state, sizes) for one in held]
         for one in held:
             self.offer.free(one)
-        calls = (finish(self.store, one, state, offer=self.offer) for one in held)
+        calls = (finish(self.store, one, state, self.offer, made(one, *sizes)) for one in held)
         assert self.run(together(*calls)) == expected
 
     def retry(self, held: Claim, pause_seconds: int, *, is_counted: bool) -> None:
@@ -164,6 +166,25 @@ class StoreSteps(RuleBasedStateMachine):
         if expired:
             self.run(self.store.forget(0, expired))
             self.model.forget(expired)
+
+    # What accounts do with what is stored.
+
+    def delete_last(self, key: str) -> None:
+        """The last file that a job has, if it has any."""
+        job = self.model.jobs.get(key)
+        if not (job and job.sizes):
+            return
+        size = job.sizes[-1]
+        self.model.unstore_last(key)
+        self.outdated.append(key)
+        *_, entry = (one for one in self.before.stored[job.account] if key in one.path)
+        call = StoredIndex(self.store).unstore(job.account, 0, {key: [entry.path]})
+        assert self.run(call) == (1, size)
+
+    def set_lifetime(self, account: str, days: int) -> None:
+        self.model.set_lifetime(account, days)
+        self.outdated.append("")
+        self.run(StoredIndex(self.store).set_lifetime(account, days))
 
     # What the clock does.
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from dragon.schemas import KINDS, Delivery, Kind, State, Update, decode_delivery
 from dragon.store.store import Store
+from dragon.store.stored import Entry, entry_of
 from tests.store_model import LIMITS
 from tests.support import DEADLINE_SECONDS
 
@@ -54,12 +55,14 @@ class Fields(Struct, frozen=True, kw_only=True):
     token: int
     attempt: int
     expires: int
+    since: int
     tag: float
 
 
 class View(Struct, frozen=True, kw_only=True):
-    """One moment of the store: records by key, scores by place and key, counts by account; of
-    TAKER how many jobs of each class it may still be sent, and the number of its offer."""
+    """One moment of the store: records by key, scores by place and key, counts and stored files
+    by account; of TAKER how many jobs of each class it may still be sent, and the number of its
+    offer."""
 
     records: dict[str, Fields]
     places: dict[str, dict[str, float]]
@@ -68,16 +71,19 @@ class View(Struct, frozen=True, kw_only=True):
     reuse: dict[str, str]
     rooms: dict[str, float]
     number: int
+    stored: dict[str, list[Entry]]
+    usage: dict[str, int]
 
 
 class News(Struct, frozen=True, kw_only=True):
-    """What was told since the last time: statuses, wakes of workers, jobs to stop, and jobs sent
-    to TAKER."""
+    """What was told since the last time: statuses, wakes of workers, jobs to stop, jobs sent to
+    TAKER, and jobs to be read again."""
 
     updates: list[Update]
     woken: set[str]
     cancelled: list[str]
     sent: list[Delivery]
+    outdated: list[str]
 
 
 async def look(store: Store, keys: Collection[str], fingerprints: Collection[str]) -> View:
@@ -94,6 +100,8 @@ async def look(store: Store, keys: Collection[str], fingerprints: Collection[str
         for kind in KINDS:
             pipeline.zscore(f"{base}takers:{kind}", TAKER)
         pipeline.hget(f"{base}offer:{TAKER}", "number")
+        for account in LIMITS:
+            pipeline.zrange(f"{base}stored:{account}", 0, -1)
         answers: Any = iter(await pipeline.execute())
     records = {key: _fields(next(answers)) for key in keys}
     scores = {name: {key.decode(): score for key, score in next(answers)} for name in names}
@@ -103,21 +111,24 @@ async def look(store: Store, keys: Collection[str], fingerprints: Collection[str
         records={key: fields for key, fields in records.items() if fields},
         places=scores,
         ended=counts.pop("ended"),
+        usage=counts.pop("usage"),
         counters=counts,
         reuse={fingerprint: key.decode() for fingerprint, key in reuse if key},
         rooms={kind: next(answers) or 0 for kind in KINDS},
         number=int(next(answers) or 0),
+        stored={account: list(map(entry_of, next(answers))) for account in LIMITS},
     )
 
 
 _FIELDS = (
-    "version", "state", "line", "account", "kind", "token", "attempt", "expires", "tag"
+    "version", "state", "line", "account", "kind", "token", "attempt", "expires", "since",
+    "tag",
 )  # fmt: skip
-_COUNTERS = ("queued", "running", "parked", "ended")
+_COUNTERS = ("queued", "running", "parked", "ended", "usage")
 
 
 def _fields(answer: list[bytes | None]) -> Fields | None:
-    version, state, line, account, kind, token, attempt, expires, tag = answer
+    version, state, line, account, kind, token, attempt, expires, since, tag = answer
     if not (version and state and line and account and kind and token and attempt):
         assert answer == [None] * len(_FIELDS), "half a record"
         return None
@@ -130,6 +141,7 @@ def _fields(answer: list[bytes | None]) -> Fields | None:
         token=int(token),
         attempt=int(attempt),
         expires=int(expires or 0),
+        since=int(since or 0),
         tag=float(tag or -1),
     )
 
@@ -141,7 +153,7 @@ def _counts(answer: Mapping[bytes, bytes]) -> dict[str, int]:
 
 async def news_of(listener: redis.client.PubSub, channels: str) -> News:
     """All that was told before now: the answer to a ping comes after it."""
-    news = News(updates=[], woken=set(), cancelled=[], sent=[])
+    news = News(updates=[], woken=set(), cancelled=[], sent=[], outdated=[])
     await listener.ping()
     async with asyncio.timeout(DEADLINE_SECONDS):
         while True:
@@ -166,6 +178,8 @@ def _add(news: News, channel: str, data: bytes) -> None:
         news.woken.add(name)
     elif topic == "cancelled":
         news.cancelled.append(data.decode())
+    elif topic == "outdated":
+        news.outdated.append(data.decode())
     elif topic == "take":
         assert name == TAKER
         news.sent.append(decode_delivery(data))

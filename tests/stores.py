@@ -46,9 +46,38 @@ async def read(store: Store, key: str) -> Record:
 
 
 async def finish(
-    store: Store, held: Claim, state: Any = "success", offer: Offer | None = None, **fields: Any
+    store: Store,
+    held: Claim,
+    state: Any = "success",
+    offer: Offer | None = None,
+    files: Sequence[OutputFile] = (),
+    **fields: Any,
 ) -> bool:
-    return await store.finish(held, state, line_of(held.job.key, state, **fields), (), offer)
+    return await store.finish(held, state, line_of(held.job.key, state, **fields), files, offer)
+
+
+def made(held: Claim, *sizes: int, store: str = "") -> tuple[OutputFile, ...]:
+    """Files of a run: `out0.bin` and so on, as large as that."""
+    job = held.job
+    folder = f"{job.account}/{job.queued[:10]}/{job.key}/{held.token}"
+    return tuple(
+        OutputFile(
+            name=f"out{number}",
+            filename=f"out{number}.bin",
+            content_type="application/octet-stream",
+            path=f"{folder}/out{number}.bin",
+            size=size,
+            store=store,
+        )
+        for number, size in enumerate(sizes)
+    )
+
+
+async def forget_all(store: Store) -> None:
+    """As if the time of all ended jobs were over."""
+    for shard in range(store.keys.shards):
+        keys: Any = await store.client.zrange(store.keys.base(shard) + "expiry", 0, -1)
+        await store.forget(shard, [key.decode() for key in keys])
 
 
 async def retry(

@@ -120,6 +120,7 @@ async def test_what_a_parent_waits_for_is_kept_as_long_as_the_parent(store: Stor
     await finish(store, parent)
     expires = (await read(store, parent.job.key)).expires
     assert (await read(store, key)).expires == expires
+    await store.forget(0, [parent.job.key, key])
     assert await store.client.exists(f"{store.keys.base(0)}children:{parent.job.key}") == 0
 
 

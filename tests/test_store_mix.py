@@ -1,4 +1,4 @@
-"""All transitions at random, on a real Valkey: the counters hold."""
+"""All transitions at random, on a real Valkey: the counters hold, and the index of files."""
 
 import asyncio
 import contextlib
@@ -12,8 +12,18 @@ from dragon.schemas import KINDS, Claim, Record
 from dragon.settings import Limits, Settings
 from dragon.store.offer import Offer
 from dragon.store.store import Store
+from dragon.store.stored import StoredIndex
 from tests.jobs import child_of, hooked, line_of, submission
-from tests.stores import counters, expire_leases, finish, retry, short_lease, submit
+from tests.stores import (
+    counters,
+    expire_leases,
+    finish,
+    forget_all,
+    made,
+    retry,
+    short_lease,
+    submit,
+)
 from tests.takers import Sent, listening, offer_slots
 
 TASK_KINDS = [kind for kind in KINDS if kind != "hook"]
@@ -34,18 +44,23 @@ async def test_counters_hold_through_any_mix_and_return_to_zero(
         keys: list[str] = []
         for _ in range(120):
             await step(mix, store, hasty, offer, held, keys)
+            await step_of_files(mix, store, keys)
             held += await receive(store, sent, offer)
             records = [record for record in await store.read(keys) if record]
             # Deliveries are jobs too, and count for nobody.
             counted = [record for record in records if is_counted(record)]
             assert sum((await counters(store)).values()) == len(counted)
+            await check_stored(store, records)
         await run_all(store, keys)
         assert await counters(store) == {}
         assert {record.update.is_final for record in await store.read(keys) if record} == {True}
-        names = ["leases", "delayed", *(f"ready:{kind}" for kind in KINDS)]
-        assert [await store.client.zcard(store.keys.base(0) + name) for name in names] == [0] * 7
         assert await undelivered(store, keys) == 0
-        for name in ("parked:*", "children:*"):
+        await forget_all(store)
+        await check_stored(store, [])
+        names = ["leases", "delayed", "expiry", *(f"ready:{kind}" for kind in KINDS)]
+        counts = [await store.client.zcard(store.keys.base(0) + name) for name in names]
+        assert counts == [0] * len(names)
+        for name in ("parked:*", "children:*", "stored:*", "job:*"):
             found = store.client.scan_iter(store.keys.base(0) + name)
             assert not [name async for name in found]
 
@@ -62,6 +77,25 @@ async def undelivered(store: Store, keys: list[str]) -> int:
     for name in lists:
         told -= await client.zcard(name)
     return told
+
+
+async def check_stored(store: Store, records: list[Record]) -> None:
+    """The index has the files of all jobs that have ended, and of no other."""
+    index = StoredIndex(store)
+    for account in ACCOUNTS:
+        files = [
+            (file.path.partition("/")[2], file.size)
+            for record in records
+            if record.update.is_final and record.job.account == account
+            for file in record.files
+        ]
+        entries = await index.page(account, 0, "", "", 1000)
+        assert [(entry.path, entry.size) for entry in entries] == sorted(files)
+        assert await index.usage(account) == sum(size for _, size in files)
+
+
+ACCOUNTS: dict[str, int | None] = {"free": None, "one": 1, "two": 2}
+"""How many jobs each may run."""
 
 
 def is_counted(record: Record) -> bool:
@@ -81,7 +115,7 @@ async def step(
     """One transition at random, also by workers that hold their job no longer."""
     choice = mix.randrange(11)
     if choice == 0:
-        account, running = mix.choice([("free", None), ("one", 1), ("two", 2)])
+        account, running = mix.choice(list(ACCOUNTS.items()))
         kind = mix.choice(TASK_KINDS)
         request = submission(
             store, mix.randint(1, 5), account=account, kind=kind, limits=Limits(running=running)
@@ -113,7 +147,25 @@ async def step(
                 keys += {child.jobs[0].key} - set(keys)
         else:
             offer.free(late)
-            await finish(store, late, mix.choice(["success", "error"]), offer=offer)
+            files = made(late, *mix.choice([(), (3,), (4, 5)]))
+            await finish(store, late, mix.choice(["success", "error"]), offer, files)
+
+
+async def step_of_files(mix: random.Random, store: Store, keys: list[str]) -> None:
+    """What may befall files once their jobs have ended."""
+    choice, index = mix.randrange(12), StoredIndex(store)
+    if choice == 0:
+        await index.set_lifetime(mix.choice(list(ACCOUNTS)), mix.choice([0, 1, 7]))
+    elif choice == 1:
+        client: Any = store.client
+        for key in await client.zrange(store.keys.base(0) + "expiry", 0, 0):
+            # What tells the end of another is counted at the end.
+            if not await client.hexists(store.keys.job(key.decode()), "hook"):
+                await store.forget(0, [key.decode()])
+    elif choice == 2 and keys:
+        key = mix.choice(keys)
+        for file in (await index.files("one", [key]))[:1]:
+            await index.unstore("one", 0, {key: [file.path.partition("/")[2]]})
 
 
 async def receive(store: Store, sent: Sent, offer: Offer) -> list[Claim]:

@@ -20,6 +20,7 @@ from tests.store_checks import (
     check_news,
     check_offer,
     check_places,
+    check_stored,
     check_tags,
 )
 from tests.store_drafts import DRAFTS, Draft
@@ -116,7 +117,7 @@ class StoreMachine(StoreSteps):
                 self.time_passes(self.model.open_keys())
                 self.reap(100)
         elif how == "end":
-            self.finish(held[:1], "success")
+            self.finish(held[:1], "success", 3, 40)
         elif how == "drain":
             for one in held:
                 self.retry(one, 0, is_counted=False)
@@ -131,9 +132,18 @@ class StoreMachine(StoreSteps):
         if how in ("renew", "progress"):
             self.renew(held) if how == "renew" else self.progress(held)
         elif how in ("success", "error"):
-            self.finish(held, how)  # type: ignore[arg-type]
+            self.finish(held, how, *[5] * (how == "success"))  # type: ignore[arg-type]
         else:
             self.retry(held[0], LONG_SECONDS if how == "pause" else 0, is_counted=how != "drain")
+
+    @rule(keys=st.lists(keys, min_size=1, max_size=3, unique=True))
+    def delete_files(self, keys: list[str]) -> None:
+        for key in keys:
+            self.delete_last(key)
+
+    @rule(account=st.sampled_from(["one", "two"]), days=st.sampled_from([3, 0, 1]))
+    def keep_files(self, account: str, days: int) -> None:
+        self.set_lifetime(account, days)
 
     @rule(how=st.sampled_from(["reap one", "reap", "forget", "fade"]))
     def tidy(self, how: str) -> None:
@@ -175,11 +185,13 @@ class StoreMachine(StoreSteps):
         check_model(self.model, now)
         check_places(self.model, now)
         check_counters(now)
+        check_stored(self.model, now)
         check_news(self.before, now, news)
         check_tags(self.tags, now)
         check_offer(self.offer, now)
         assert news.cancelled == self.stopped
-        self.stopped = []
+        assert news.outdated == self.outdated
+        self.stopped, self.outdated = [], []
         self.before = now
         self.is_fine = True
 

@@ -28,9 +28,12 @@ SCRIPTS = {
     "retry": (),
     "reap": ("hooks", "ends"),
     "cancel": ("hooks", "ends"),
-    "forget": ("hooks",),
     "tried": ("hooks", "ends"),
     "replay": ("hooks",),
+    "unstore": ("hooks", "ends"),
+    "lifetime": ("hooks", "ends"),
+    "forget": ("hooks", "ends"),
+    "browse": (),
 }
 """One for each transition, and what it needs beside common.lua."""
 

@@ -66,6 +66,11 @@ class Keys:
     def cancelled_channel(self) -> str:
         return f"{self.channels}cancelled"
 
+    @property
+    def outdated_channel(self) -> str:
+        """Keys of jobs whose records servers must read again, between blanks; none means all."""
+        return f"{self.channels}outdated"
+
     def wake_channel(self, kind: Kind) -> str:
         return f"{self.channels}wake:{kind}"
 

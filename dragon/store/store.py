@@ -277,10 +277,12 @@ def _record(key: str, fields: Sequence[bytes | None]) -> Record | None:
     version, state, line, job, files, expires, attempt = fields
     if version is None or state is None or line is None or job is None:
         return None
+    made = decode_files(files) if files else ()
     return Record(
         update=Update(key, int(version), state.decode(), line),  # type: ignore[arg-type]
         job=decode_job(job),
-        files=decode_files(files) if files else (),
+        files=tuple(file for file in made if not file.deleted),
+        deleted=tuple(file for file in made if file.deleted),
         expires=float(expires) / 1000 if expires else 0.0,
         attempt=int(attempt or 0),
     )

@@ -77,6 +77,7 @@ def _pack(submission: Submission) -> tuple[Any, ...]:
             job.retention_seconds * 1000,
             submission.reuse_seconds * 1000,
             _pack_hook(hook, job, submission.weight) if (hook := hooks.get(job.key)) else "",
+            job.store == "volatile",
         )
         for job, update in zip(submission.jobs, submission.updates, strict=True)
     ]

@@ -9,7 +9,8 @@
 --                                 claimed (tag, started), once it ended (files, expires), and
 --                                 place: `alone` if it must run alone; silent: the token of the run
 --                                 that was not heard of for half its lease; hook: the delivery that
---                                 tells its end, see hooks.lua
+--                                 tells its end, see hooks.lua; ends.lua tells the fields that say
+--                                 how long it is kept
 --   ready:<kind>           zset   jobs that wait for a worker, by fair-queue tag
 --   fair:<kind>            hash   next free tag of each account; field "" is the virtual time
 --   alone:<kind>           zset   jobs that lost their worker, on their last attempt, by tag
@@ -23,7 +24,12 @@
 --   rate                   hash   time (ms) at which each account's minute is free again
 --   reuse:<fingerprint>    string key of the job that answers the same request
 --   idempotent:<acct>:<k>  list   what a repeated request is known by: its body, then its jobs
---   children:<key>         set    jobs that a job runs and waits for, until it has ended
+--   children:<key>         set    jobs that a job ran and waited for
+--   stored:<account>       zset   files of the account's ended jobs, all of one score:
+--                                 "<day>/<key>/<token>/<filename>", 0, "<size> <time (µs)>"
+--   usage                  hash   bytes of all these, of each account
+--   lifetime               hash   days that an account keeps files, 0 for ever; "<account> set":
+--                                 when it said so (µs)
 --   ended                  hash   jobs ended, by "<task> <state>"
 --   durations              hash   what runs took: "<phase> <bucket>" and "<phase> microseconds"
 --   worker:<name>          string what a worker tells of itself, as JSON

@@ -4,7 +4,8 @@
 -- ARGV[2]  MessagePack: a list of requests {account, queued limit or 0, per minute or 0, reuse,
 --          idempotency key, body, seconds to remember it, jobs, parent, its token}; a job is
 --          {key, state, line, blob, kind, task, queued, cost, running limit or 0, attempts,
---          retention ms, reuse ms, hook or ''}. A request is accepted whole or refused whole.
+--          retention ms, reuse ms, hook or '', whether it is volatile}. A request is accepted whole
+--          or refused whole.
 -- ARGV[3]  now, as ISO 8601
 -- Returns  for each request {'accepted'}; {'answered', record…} by jobs that exist already;
 --          {'conflict'} with a request of the same idempotency key and another body;
@@ -127,8 +128,8 @@ local function queue(job, account)
 end
 
 local function add(job, account, reuse)
-  local key, state, line, blob, kind, task, queued, _, limit, attempts, retention, reuse_ms, hook =
-    unpack(job)
+  local key, state, line, blob, kind, task, queued, _, limit, attempts, retention, reuse_ms, hook,
+    volatile = unpack(job)
   local name, stands = base .. 'job:' .. key, nil
   if state == 'queued' then
     stands = queue(job, account)
@@ -144,6 +145,7 @@ local function add(job, account, reuse)
   redis.call('HSET', name, 'job', blob, 'account', account, 'kind', kind, 'task', task,
     'queued', queued, 'limit', limit, 'attempts', attempts, 'retention', retention,
     unpack(stands))
+  if volatile then redis.call('HSET', name, 'volatile', 1) end
   -- Servers of an older version give none.
   if not hook or hook == '' then return end
   if state == 'queued' then
@@ -204,7 +206,10 @@ local function accept(request)
     if not exists(job[1]) then add(job, account, reuse) end
   end
   if idempotency ~= '' then remember(name, body, seconds, jobs) end
-  if parent ~= '' then redis.call('SADD', base .. 'children:' .. parent, jobs[1][1]) end
+  if parent ~= '' then
+    redis.call('SADD', base .. 'children:' .. parent, jobs[1][1])
+    redis.call('HSET', base .. 'job:' .. jobs[1][1], 'parent', parent)
+  end
   return {'accepted'}
 end
 
