@@ -22,6 +22,7 @@ from dragon.engine.lag import LoopLag
 from dragon.engine.outputs import Outputs
 from dragon.engine.reaper import Reaper
 from dragon.engine.run import Tools
+from dragon.engine.stored_files import StoredFiles
 from dragon.engine.watching import Watches
 from dragon.engine.webhooks import WebHooks
 from dragon.engine.workdir import WorkDirectory
@@ -32,6 +33,7 @@ from dragon.faces.dragon_v1 import V1
 from dragon.faces.dragon_v2 import V2
 from dragon.faces.operations import Operations
 from dragon.faces.pages import Pages
+from dragon.faces.storage import Storage
 from dragon.faces.webhooks import WebHookDeliveries
 from dragon.http.authentication import Accounts
 from dragon.http.connections import Connections
@@ -168,6 +170,8 @@ def build_web(
         app.add_routes(DragonFiles(version, settings, accounts, engine, jobs, outputs).routes())
     app.add_routes(FilesHandler(jobs, outputs).routes())
     app.add_routes(WebHookDeliveries(settings, accounts, store).routes())
+    files = StoredFiles(settings, store, outputs, jobs)
+    app.add_routes(Storage(settings, accounts, files, store.clock).routes())
     return app
 
 

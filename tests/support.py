@@ -26,6 +26,7 @@ START_SECONDS = 60.0
 """Of a process: it imports a lot, and a dozen others may do so at the same time."""
 
 SECRET = "acme-secret"
+KEEPER = "keeper-secret"
 API_KEY = "acme-api-key"
 WEBHOOK_SECRETS = (
     "whsec_b2xkIHNlY3JldCBvZiB0aGUgYWNtZSBhY2NvdW50",
@@ -57,6 +58,13 @@ referrers = ["example.com", "*.example.org"]
 [[accounts]]
 name = "other"
 secrets = ["other-secret"]
+
+[[accounts]]
+name = "keeper"
+secrets = ["keeper-secret"]
+[[accounts.api_keys]]
+key = "keeper-api-key"
+referrers = ["example.com"]
 
 [[accounts]]
 name = "few"

@@ -30,11 +30,11 @@ def key_of(ended: EndedJobs, name: str) -> str | None:
 
 def test_the_oldest_is_forgotten_when_there_are_too_many() -> None:
     ended, one = EndedJobs(), record("one")
-    ended.put("first", one)
+    ended.put("first", one, 0)
     for number in range(MAX_RECORDS - 1):
-        ended.put(str(number), one)
+        ended.put(str(number), one, 0)
     assert key_of(ended, "first") == "one"
-    ended.put("last", one)
+    ended.put("last", one, 0)
     assert ended.get("first") is None
     assert key_of(ended, "0") == "one"
     assert key_of(ended, "last") == "one"
@@ -42,18 +42,18 @@ def test_the_oldest_is_forgotten_when_there_are_too_many() -> None:
 
 def test_what_is_put_again_is_new_again() -> None:
     ended, old, new = EndedJobs(), record("old"), record("new")
-    ended.put("first", old)
+    ended.put("first", old, 0)
     for number in range(MAX_RECORDS - 1):
-        ended.put(str(number), old)
-    ended.put("first", new)
-    ended.put("last", old)
+        ended.put(str(number), old, 0)
+    ended.put("first", new, 0)
+    ended.put("last", old, 0)
     assert key_of(ended, "first") == "new"
     assert ended.get("0") is None
 
 
 def test_what_a_client_gave_fills_no_server() -> None:
     ended = EndedJobs()
-    ended.put("large", record("one", b'"' + b"x" * 1_000_000 + b'"', {"x": "x" * 1_000_000}))
+    ended.put("large", record("one", b'"' + b"x" * 1_000_000 + b'"', {"x": "x" * 1_000_000}), 0)
     known = ended.get("large")
     assert known
     assert len(encode(known)) < 1_000

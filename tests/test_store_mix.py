@@ -159,8 +159,9 @@ async def step_of_files(mix: random.Random, store: Store, keys: list[str]) -> No
     elif choice == 1:
         client: Any = store.client
         for key in await client.zrange(store.keys.base(0) + "expiry", 0, 0):
-            # What tells the end of another is counted at the end.
-            if not await client.hexists(store.keys.job(key.decode()), "hook"):
+            # Jobs whose end is told, and what tells it, are counted at the end.
+            kind, hook = await client.hmget(store.keys.job(key.decode()), "kind", "hook")
+            if kind != b"hook" and not hook:
                 await store.forget(0, [key.decode()])
     elif choice == 2 and keys:
         key = mix.choice(keys)

@@ -1,6 +1,7 @@
 """Finds the job whose files answer a request: one that has ended, one that runs, or a new one."""
 
 import hashlib
+from collections.abc import Collection
 
 import msgspec
 
@@ -23,15 +24,17 @@ class FileJobs:
         self._clock = clock
         self._by_key = EndedJobs()
         self._by_fingerprint = EndedJobs()
+        engine.watches.on_outdated = self.drop
 
     async def read(self, key: str) -> Record:
         """The record of one job; an ended one is read once while its files are kept."""
-        known = self._by_key.get(key)
+        known = self._recall(self._by_key, key)
         if known and self.seconds_left(known):
             return known
+        drops = self._by_key.drops
         [record] = await self._engine.read([key])
         if record.update.is_final:
-            self._by_key.put(key, record)
+            self._by_key.put(key, record, drops)
         return record
 
     async def wait(self, key: str, filename: str = "") -> Record:
@@ -63,14 +66,20 @@ class FileJobs:
         if not self._settings.reuse_seconds or definition.problems:
             return await self.run(self._engine.prepare([definition], account, base_url), filename)
         fingerprint = _fingerprint(definition, account, base_url)
-        known = self._by_fingerprint.get(fingerprint)
+        known = self._recall(self._by_fingerprint, fingerprint)
         if known and self.reuse_seconds_left(known):
             return known
+        drops = self._by_fingerprint.drops
         submission = self._engine.prepare([definition], account, base_url, fingerprint=fingerprint)
         record = await self.run(submission, filename)
         if record.update.state == "success":
-            self._by_fingerprint.put(fingerprint, record)
+            self._by_fingerprint.put(fingerprint, record, drops)
         return record
+
+    def drop(self, keys: Collection[str]) -> None:
+        """Read these jobs again before they answer; all, if none is named."""
+        self._by_key.drop(keys)
+        self._by_fingerprint.drop(keys)
 
     def seconds_left(self, record: Record) -> int:
         """How long the files of an ended job will be kept; 0 for one that may make others yet."""
@@ -82,6 +91,10 @@ class FileJobs:
         age_seconds = self._clock.age(completed) if completed else 0.0
         reuse_seconds = max(0, int(self._settings.reuse_seconds - age_seconds))
         return min(reuse_seconds, self.seconds_left(record))
+
+    def _recall(self, known: EndedJobs, name: str) -> Record | None:
+        """While the feed is cut, nobody tells what is outdated."""
+        return known.get(name) if self._engine.watches.is_live else None
 
     async def _follow(self, watch: Watch, key: str, filename: str) -> Record:
         while True:

@@ -154,7 +154,9 @@ class Watches:
         self._joined: Counter[str] = Counter()
         self._interruption = ""
         self._reread_now = asyncio.Event()
-        self._feed = Feed(store.client, store.timeout_seconds, self._reread_now.set)
+        self.on_outdated: Callable[[Collection[str]], None] = lambda _: None
+        """Called with keys of ended jobs whose records must be read again; with none, all must."""
+        self._feed = Feed(store.client, store.timeout_seconds, self._on_gap)
         self._background = Background()
         self._stack = AsyncExitStack()
 
@@ -164,6 +166,7 @@ class Watches:
         self._background.start(self._run(), "reread")
         if self.channel:
             await self._join([self.channel])
+            await self._feed.subscribe([self._store.keys.outdated_channel], self._on_outdated)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -228,6 +231,13 @@ class Watches:
 
     def _names(self, channels: Iterable[str]) -> list[str]:
         return [self._store.keys.status_channel(channel) for channel in channels]
+
+    def _on_gap(self) -> None:
+        self._reread_now.set()
+        self.on_outdated(())
+
+    def _on_outdated(self, message: bytes) -> None:
+        self.on_outdated(message.decode().split())
 
     def _on_message(self, message: bytes) -> None:
         """One line for each job: key, version, state, status."""

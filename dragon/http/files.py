@@ -33,14 +33,14 @@ def choose_file(record: Record, filename: str) -> OutputFile:
 
     Raises FileNotFound.
     """
-    files = record.files
-    if not files:
+    made = (*record.files, *record.deleted)
+    if not made:
         raise FileNotFound(f"the task {record.job.task!r} made no file")
-    if len(files) == 1:
-        return files[0]
-    if file := find_file(files, filename):
+    if file := made[0] if len(made) == 1 else find_file(made, filename):
+        if file.deleted:
+            raise FileNotFound(f"the file '{file.name}' was deleted")
         return file
-    names = ", ".join(f"'{file.name}'" for file in files)
+    names = ", ".join(f"'{file.name}'" for file in made)
     if not filename:
         raise FileNotFound(f"a filename is missing, choose one of: {names}")
     raise FileNotFound(f"'{filename[:100]}' is not a valid filename, choose one of: {names}")

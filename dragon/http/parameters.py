@@ -14,7 +14,7 @@ from dragon.params import parse_boolean
 from dragon.registry import Registry
 from dragon.settings import Settings
 
-_CREDENTIALS = ("secret", "api_key")
+CREDENTIALS = ("secret", "api_key")
 
 
 class Parameters:
@@ -24,7 +24,7 @@ class Parameters:
         self._values = values
         self._location = location
         self._problems: list[Problem] = []
-        self._known = list(_CREDENTIALS)
+        self._known = list(CREDENTIALS)
 
     @classmethod
     def of_query(cls, request: web.Request) -> "Parameters":
@@ -145,9 +145,7 @@ class Parameters:
 
 def task_query(request: web.Request) -> dict[str, list[str]]:
     """The query string without credentials: the definition that a GET carries."""
-    return {
-        name: texts for name, texts in _lists(request.query).items() if name not in _CREDENTIALS
-    }
+    return {name: texts for name, texts in _lists(request.query).items() if name not in CREDENTIALS}
 
 
 def _lists(query: MultiMapping[str]) -> dict[str, list[str]]:
