@@ -56,7 +56,7 @@ SourceUrl = Annotated[
     Meta(
         pattern=r"\A(?:[Hh][Tt][Tt][Pp][Ss]?://[^\s/?#\x00-\x1f\x7f][^\x00-\x1f\x7f]*"
         r"|dragon:[A-Z2-7]{26}/[A-Za-z0-9_.-]{1,100}"
-        r"|(?:s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]{1,254}/[^?#\s\x00-\x1f\x7f]+)\Z",
+        r"|(?:s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]{1,254}/[^\x00-\x1f\x7f]+)\Z",
         max_length=8192,
         description="an http or https URL of at most 8192 characters, "
         "dragon:KEY/FILE, a file that another task made, "

@@ -45,7 +45,7 @@ class StoreUrl(Struct, frozen=True, kw_only=True):
 
 
 _STORE_URL = re.compile(
-    r"(?P<scheme>s3|gs|az)://(?P<bucket>[A-Za-z0-9][A-Za-z0-9._-]{1,254})(?:/(?P<path>[^?#\s]*))?"
+    r"(?P<scheme>s3|gs|az)://(?P<bucket>[A-Za-z0-9][A-Za-z0-9._-]{1,254})(?:/(?P<path>[^\x00-\x1f\x7f]*))?"
 )
 
 

@@ -75,6 +75,18 @@ class Look:
     def put(self, path: str, content: bytes) -> None:
         self._client.put_object(Bucket=self.name, Key=f"{PREFIX}/{path}", Body=content)
 
+    def delete(self, path: str) -> None:
+        self._client.delete_object(Bucket=self.name, Key=f"{PREFIX}/{path}")
+
+    def signed_put(self, path: str, content_type: str, endpoint: str = "") -> str:
+        """Where anybody may put this object, of this type, once."""
+        url = self._client.generate_presigned_url(
+            "put_object",
+            Params={"Bucket": self.name, "Key": f"{PREFIX}/{path}", "ContentType": content_type},
+        )
+        assert isinstance(url, str)
+        return url.replace(f"http://{self.address}", endpoint) if endpoint else url
+
     def unfinished(self) -> list[str]:
         """Uploads that were begun, and neither completed nor aborted."""
         found = self._client.list_multipart_uploads(Bucket=self.name).get("Uploads", [])

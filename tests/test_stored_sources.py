@@ -38,7 +38,9 @@ class Bench:
         source = await Sources(account, **self._parts).fetch(url, self._path)
         assert source.url == url
         assert source.size == source.path.stat().st_size
-        return source.path.read_bytes()
+        content = source.path.read_bytes()
+        source.path.unlink()
+        return content
 
     async def words(self, url: str, account: str = "acme") -> str:
         with pytest.raises(TaskFailed) as refused:
@@ -64,9 +66,10 @@ def url(look: Look, path: str) -> str:
 
 
 async def test_a_source_is_fetched_from_a_store(bench: Bench, look: Look) -> None:
-    look.put("in/some cat.jpg", b"meow")
-    look.put("in/some%20cat.jpg", b"purr")
-    assert await bench.fetch(url(look, "in/some%20cat.jpg")) == b"purr"
+    look.put("in/some cat.jpg?", b"meow")
+    look.put("in/some%20cat.jpg?", b"purr")
+    assert await bench.fetch(url(look, "in/some cat.jpg?")) == b"meow"
+    assert await bench.fetch(url(look, "in/some%20cat.jpg?")) == b"purr"
 
 
 async def test_a_source_that_is_not_there_is_told(bench: Bench, look: Look) -> None:

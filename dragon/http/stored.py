@@ -28,7 +28,11 @@ async def send_stored(
         headers[hdrs.ETAG] = stored.etag
     if _is_known(request, stored):
         return web.Response(status=304, headers=headers)
-    start, end = _range(request, stored)
+    asked = _range(request, stored)
+    if asked is None:
+        headers[hdrs.CONTENT_RANGE] = f"bytes */{stored.size}"
+        return web.Response(status=416, headers=headers | {hdrs.CACHE_CONTROL: "no-store"})
+    start, end = asked
     is_part = (start, end) != (0, stored.size)
     if is_part:
         headers[hdrs.CONTENT_RANGE] = f"bytes {start}-{end - 1}/{stored.size}"
@@ -73,19 +77,14 @@ def _is_known(request: web.Request, stored: Stored) -> bool:
     return bool(etag) and any(one.value in (etag, "*") for one in asked)
 
 
-def _range(request: web.Request, stored: Stored) -> tuple[int, int]:
-    """The first byte, and the one after the last; raises HTTPRequestRangeNotSatisfiable."""
+def _range(request: web.Request, stored: Stored) -> tuple[int, int] | None:
+    """The first byte that is asked for, and the one after the last; None where there are none."""
     condition = request.headers.get(hdrs.IF_RANGE)
     if hdrs.RANGE not in request.headers or (condition and condition != stored.etag):
         return 0, stored.size
-    nowhere = web.HTTPRequestRangeNotSatisfiable(
-        headers={hdrs.CONTENT_RANGE: f"bytes */{stored.size}"}
-    )
     try:
         asked = request.http_range
     except ValueError:
-        raise nowhere from None
+        return None
     start, end, _ = slice(asked.start, asked.stop).indices(stored.size)
-    if start >= end:
-        raise nowhere
-    return start, end
+    return (start, end) if start < end else None
