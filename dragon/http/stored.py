@@ -33,7 +33,7 @@ async def send_stored(
         headers[hdrs.CONTENT_RANGE] = f"bytes */{stored.size}"
         return web.Response(status=416, headers=headers | {hdrs.CACHE_CONTROL: "no-store"})
     start, end = asked
-    is_part = (start, end) != (0, stored.size)
+    is_part = _wants_part(request, stored)
     if is_part:
         headers[hdrs.CONTENT_RANGE] = f"bytes {start}-{end - 1}/{stored.size}"
     response = web.StreamResponse(status=206 if is_part else 200, headers=headers)
@@ -77,10 +77,15 @@ def _is_known(request: web.Request, stored: Stored) -> bool:
     return bool(etag) and any(one.value in (etag, "*") for one in asked)
 
 
+def _wants_part(request: web.Request, stored: Stored) -> bool:
+    """Of the file as it is now."""
+    condition = request.headers.get(hdrs.IF_RANGE)
+    return hdrs.RANGE in request.headers and condition in (None, stored.etag)
+
+
 def _range(request: web.Request, stored: Stored) -> tuple[int, int] | None:
     """The first byte that is asked for, and the one after the last; None where there are none."""
-    condition = request.headers.get(hdrs.IF_RANGE)
-    if hdrs.RANGE not in request.headers or (condition and condition != stored.etag):
+    if not _wants_part(request, stored):
         return 0, stored.size
     try:
         asked = request.http_range

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _LONGEST_PAUSE_SECONDS = 5.0
 _CONNECT_SECONDS = 5.0
+_IDLE_SECONDS = 30.0
 
 
 def connect(settings: StoreSettings) -> "S3Store":
@@ -30,6 +31,7 @@ def _options(settings: StoreSettings) -> dict[str, Any]:
             "allow_http": settings.endpoint.startswith("http://"),
             "timeout": timeout,
             "connect_timeout": connect_timeout,
+            "pool_idle_timeout": timedelta(seconds=_IDLE_SECONDS),
         },
         "retry_config": {
             "max_retries": 1_000,

@@ -49,6 +49,8 @@ async def _check_records(fleet: Fleet, is_exact: bool) -> None:
     assert max(await fleet.attempts(list(records)), default=0) <= ATTEMPTS
     for record in records.values():
         for file in record.files:
+            if file.store:
+                continue  # where the test itself has to look
             path = fleet.data / "files" / file.path
             data = await asyncio.to_thread(path.read_bytes)
             assert len(data) == file.size
