@@ -79,7 +79,8 @@ async def test_a_preflight_allows_what_pages_send(api: Api, path: str) -> None:
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
     assert "POST" in answer.headers["Access-Control-Allow-Methods"]
     allowed = answer.headers["Access-Control-Allow-Headers"].lower()
-    assert {"authorization", "content-type"} <= set(allowed.split(", "))
+    wanted = {"authorization", "content-type", "idempotency-key", "last-event-id"}
+    assert wanted <= set(allowed.split(", "))
     assert int(answer.headers["Access-Control-Max-Age"]) > 0
 
 
