@@ -27,6 +27,7 @@ from dragon.engine.watching import Watches
 from dragon.engine.webhooks import WebHooks
 from dragon.engine.workdir import WorkDirectory
 from dragon.engine.worker import Worker
+from dragon.faces.descriptions import Descriptions
 from dragon.faces.dragon_files import DragonFiles
 from dragon.faces.dragon_tasks import DragonTasks
 from dragon.faces.dragon_v1 import V1
@@ -41,6 +42,7 @@ from dragon.http.drain import Drain
 from dragon.http.files import FilesHandler
 from dragon.http.heartbeats import Heartbeats
 from dragon.http.middleware import allow_all_origins, answer
+from dragon.http.routes import Face
 from dragon.registry import Registry
 from dragon.schemas import CHANNEL_LENGTH, Kind, new_key
 from dragon.settings import Settings
@@ -162,16 +164,17 @@ def build_web(
     accounts = Accounts(settings)
     outputs = Outputs(settings)
     jobs = FileJobs(settings, engine, store.clock)
-    app.add_routes(Pages().routes())
-    app.add_routes(Operations(store, engine, drain, lag).routes())
     heartbeats = Heartbeats()
+    faces: list[Face] = [Pages(), Operations(store, engine, drain, lag)]
     for version in (V1, V2):
-        app.add_routes(DragonTasks(version, settings, accounts, engine, heartbeats).routes())
-        app.add_routes(DragonFiles(version, settings, accounts, engine, jobs, outputs).routes())
-    app.add_routes(FilesHandler(jobs, outputs).routes())
-    app.add_routes(WebHookDeliveries(settings, accounts, store).routes())
+        faces.append(DragonTasks(version, settings, accounts, engine, heartbeats))
+        faces.append(DragonFiles(version, settings, accounts, engine, jobs, outputs))
+    faces.append(FilesHandler(jobs, outputs))
+    faces.append(WebHookDeliveries(settings, accounts, store))
     files = StoredFiles(settings, store, outputs, jobs)
-    app.add_routes(Storage(settings, accounts, files, store.clock).routes())
+    faces.append(Storage(settings, accounts, files, store.clock))
+    routes = [route for face in faces for route in face.routes()]
+    app.add_routes([*routes, *Descriptions(settings, engine.registry, routes).routes()])
     return app
 
 

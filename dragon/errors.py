@@ -75,6 +75,10 @@ class UnknownDelivery(DragonError):
     """The account has no delivery of that id, or it has expired."""
 
 
+class UnknownTask(DragonError):
+    """There is no task of that name; the message lists those there are."""
+
+
 class Unavailable(DragonError):
     """The store cannot be reached, or the server is draining; trying again later will help."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
-from dragon.errors import InvalidSettings
+from dragon.errors import InvalidSettings, UnknownTask
 from dragon.schemas import HOOK_TASK
 from dragon.task import TaskType
 
@@ -50,6 +50,13 @@ class Registry:
 
     def get(self, name: str) -> TaskType | None:
         return self._tasks.get(name)
+
+    def find(self, name: str) -> TaskType:
+        """The task of that name; raises UnknownTask."""
+        if task := self._tasks.get(name):
+            return task
+        known = ", ".join(self._tasks)
+        raise UnknownTask(f"unknown task_name {name[:100]!r}, choose one of: {known}")
 
     def __iter__(self) -> Iterator[TaskType]:
         return iter(self._tasks.values())

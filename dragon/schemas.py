@@ -3,11 +3,11 @@
 import re
 import secrets
 from collections.abc import Iterable
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import quote
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 State = Literal["queued", "executing", "success", "error"]
 Kind = Literal["fast", "heavy", "flow", "record", "hook"]
@@ -36,28 +36,52 @@ def new_key(channel: str = "") -> str:
 
 _KEY = re.compile(r"\A[A-Z2-7]{26}\Z")
 
+Key = Annotated[str, Meta(pattern=_KEY.pattern, description="the key of a task")]
+
 
 def is_key(text: str) -> bool:
     """Whether a text has the form of a task key."""
     return _KEY.match(text) is not None
 
 
-class Events(Struct, frozen=True, kw_only=True):
-    """When a job reached each step: ISO 8601, UTC, microseconds."""
+Time = Annotated[
+    str,
+    Meta(
+        description="ISO 8601, UTC, microseconds",
+        extra_json_schema={"format": "date-time"},
+    ),
+]
 
-    queued: str
-    started: str | UnsetType = UNSET
-    completed: str | UnsetType = UNSET
+
+class Events(Struct, frozen=True, kw_only=True):
+    """When a task reached each step."""
+
+    queued: Time
+    started: Time | UnsetType = UNSET
+    completed: Time | UnsetType = UNSET
+
+
+class WrongParameters(Struct, frozen=True, kw_only=True):
+    """What is wrong with the parameters of a task, by their names."""
+
+    parameters: dict[str, list[str]]
+
+    def __str__(self) -> str:
+        return "; ".join(
+            f"{name}: {problem}"
+            for name, problems in self.parameters.items()
+            for problem in problems
+        )
 
 
 class Status(Struct, frozen=True, kw_only=True):
-    """What clients see of a job. `error` is a message, or `{"parameters": {name: [problems]}}`."""
+    """How far a task is. A `result` comes with success, or as a partial one with executing."""
 
     status: State
-    key: str
+    key: Key
     progress: Any = UNSET
     result: Any = UNSET
-    error: Any = UNSET
+    error: str | WrongParameters | UnsetType = UNSET
     events: Events
 
 

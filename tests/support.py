@@ -67,6 +67,14 @@ key = "keeper-api-key"
 referrers = ["example.com"]
 
 [[accounts]]
+name = "any"
+secrets = ["any-secret"]
+
+[[accounts]]
+name = "emptied"
+secrets = ["emptied-secret"]
+
+[[accounts]]
 name = "few"
 secrets = ["few-secret"]
 limits = { queued = 5 }

@@ -19,19 +19,13 @@ from msgspec import Struct
 
 from docs.generate_tasks import PAGE, tasks_page
 from dragon import errors
-from dragon.app import build_web
-from dragon.engine.engine import Engine
-from dragon.engine.lag import LoopLag
-from dragon.engine.watching import Watches
 from dragon.errors import DragonError
-from dragon.http.connections import Connections
-from dragon.http.drain import Drain
 from dragon.http.middleware import answer
 from dragon.registry import Registry
 from dragon.settings import Account, ApiKey, Limits, Settings, Slots, StoreSettings
 from dragon.store.connection import SCRIPTS
-from dragon.store.store import Store
 from tests.conftest import Api, Origin
+from tests.routes import routes
 from tests.support import ROOT, Dragon
 
 DOCS = ROOT / "docs"
@@ -125,24 +119,9 @@ def test_each_setting_has_the_unit_that_its_name_tells() -> None:
             assert (cells[1] == unit) == name.endswith(ending), name
 
 
-@pytest_asyncio.fixture
-async def routes(tmp_path: Path) -> AsyncIterator[set[str]]:
-    """`GET /v1/status` and so on, of the application that a server runs; no Valkey is asked."""
-    settings = Settings(redis=f"unix://{tmp_path}/none", data=str(tmp_path))
-    async with Store(settings) as store:
-        watches = Watches(store, "AAA")
-        engine = Engine(settings, Registry.load(["tasks"]), store, watches)
-        app = build_web(settings, store, engine, Drain(watches), LoopLag(), Connections(1.0))
-        yield {
-            f"{route.method} {route.resource.canonical}"
-            for route in app.router.routes()
-            if route.resource and route.method != "HEAD"
-        }
-
-
-async def test_each_route_is_in_the_reference_and_no_other_is(routes: set[str]) -> None:
+def test_each_route_is_in_the_reference_and_no_other_is() -> None:
     documented = set(re.findall(r"`((?:GET|POST|DELETE|PUT) /[^`?]*)`", read("api.md")))
-    assert documented == routes
+    assert documented == set(routes())
 
 
 @pytest_asyncio.fixture

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from dragon.errors import UnknownTask
 from dragon.params import check_params, json_or_text, read_params, read_query_params
 from dragon.registry import Registry
 from dragon.task import HttpUrl, Params, Problems, TaskType
@@ -106,10 +107,10 @@ def _find_task(registry: Registry, values: Mapping[str, Any]) -> TaskType:
         raise NotADefinition("task_name is missing")
     if not isinstance(name, str):
         raise NotADefinition("task_name must be a string")
-    if task := registry.get(name):
-        return task
-    known = ", ".join(task.name for task in registry)
-    raise NotADefinition(f"unknown task_name {name[:100]!r}, choose one of: {known}")
+    try:
+        return registry.find(name)
+    except UnknownTask as error:
+        raise NotADefinition(error.message) from None
 
 
 def _is_system(name: str) -> bool:

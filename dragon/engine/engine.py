@@ -10,7 +10,7 @@ from dragon.engine.watching import Watch, Watches
 from dragon.engine.webhooks import hook_of
 from dragon.errors import BadRequest, Problem, UnknownKeys
 from dragon.registry import Registry
-from dragon.schemas import Events, Job, Record, Status, Update, encode, is_key
+from dragon.schemas import Events, Job, Record, Status, Update, WrongParameters, encode, is_key
 from dragon.settings import Account, Settings
 from dragon.store.store import Store
 from dragon.store.submission import Hook, Idempotency, Submission
@@ -215,7 +215,7 @@ def _first_update(definition: Definition, job: Job) -> Update:
     """Queued; or error at once, where the parameters are wrong."""
     if definition.problems:
         events = Events(queued=job.queued, completed=job.queued)
-        error = {"parameters": definition.problems}
+        error = WrongParameters(parameters=definition.problems)
         status = Status(status="error", key=job.key, error=error, events=events)
     else:
         status = Status(status="queued", key=job.key, events=Events(queued=job.queued))

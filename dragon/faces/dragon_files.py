@@ -1,6 +1,7 @@
 """What every version of the Dragon tasks API does with files: wait, and redirect to one."""
 
 from aiohttp import web
+from msgspec import Struct
 
 from dragon.engine.definitions import Definition, NotADefinition, read_query_definition
 from dragon.engine.engine import Engine
@@ -10,11 +11,26 @@ from dragon.errors import BadRequest, Problem
 from dragon.faces.version import Version
 from dragon.http.authentication import Accounts
 from dragon.http.creation import prepare, read_creation
-from dragon.http.errors import raw_json_response
-from dragon.http.files import base_url, choose_file, redirect_to
+from dragon.http.errors import WrongRequest, raw_json_response
+from dragon.http.files import NO_FILE, REDIRECTED, Filename, base_url, choose_file, redirect_to
+from dragon.http.idempotency import Repeatable
 from dragon.http.parameters import Parameters, task_query
-from dragon.schemas import Record
+from dragon.http.routes import CONFLICT, About, BodyCredentials, Route, TaskDefinition, told
+from dragon.schemas import Key, Record
 from dragon.settings import Settings
+
+
+class CreateFileBody(BodyCredentials, frozen=True, kw_only=True):
+    task: TaskDefinition
+
+
+class CreateFileQuery(Struct, frozen=True, kw_only=True):
+    definition: TaskDefinition
+    """Each of its names is one of the query string."""
+
+
+class FileQuery(Struct, frozen=True, kw_only=True):
+    task: Key
 
 
 class DragonFiles:
@@ -36,12 +52,40 @@ class DragonFiles:
         self._jobs = jobs
         self._outputs = outputs
 
-    def routes(self) -> list[web.RouteDef]:
+    def routes(self) -> list[Route]:
         file, create_file = self._version.path + "/file", self._version.path + "/create_file"
+        wrong = told(
+            "The request is wrong, or the task ended so.", WrongRequest, self._version.status
+        )
+        answers = {302: REDIRECTED, 400: wrong, 404: NO_FILE}
+        about_file = About(
+            summary="Wait for a task, and be redirected to its file",
+            path=Filename,
+            query=(FileQuery,),
+            answers=answers,
+        )
+        about_get = About(
+            summary="Create a task, or find one that is the same, and be redirected to its file",
+            credentials="account",
+            path=Filename,
+            query=(CreateFileQuery,),
+            answers=answers,
+        )
+        about_post = About(
+            summary="Create a task, wait for it, and be redirected to its file",
+            credentials="account",
+            path=Filename,
+            headers=(Repeatable,),
+            body=CreateFileBody,
+            answers={**answers, 422: CONFLICT},
+        )
         return [
-            *(web.get(path, self.file) for path in _paths(file)),
-            *(web.get(path, self.create_file_by_get) for path in _paths(create_file)),
-            *(web.post(path, self.create_file) for path in _paths(create_file)),
+            *(Route("GET", path, self.file, about_file) for path in _paths(file)),
+            *(
+                Route("GET", path, self.create_file_by_get, about_get)
+                for path in _paths(create_file)
+            ),
+            *(Route("POST", path, self.create_file, about_post) for path in _paths(create_file)),
         ]
 
     async def file(self, request: web.Request) -> web.Response:

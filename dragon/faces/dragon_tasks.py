@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from aiohttp import hdrs, web
+from msgspec import Struct
 
 from dragon.engine.engine import Engine
 from dragon.engine.watching import Watch
@@ -12,10 +13,55 @@ from dragon.http.bodies import read_body
 from dragon.http.creation import prepare, read_creation
 from dragon.http.errors import raw_json_response
 from dragon.http.heartbeats import Heartbeats
-from dragon.http.parameters import Parameters
-from dragon.http.streams import Stream, Streams
-from dragon.schemas import Update
+from dragon.http.idempotency import Repeatable
+from dragon.http.parameters import Keys, Parameters
+from dragon.http.routes import (
+    CONFLICT,
+    UNKNOWN_KEYS,
+    WRONG,
+    About,
+    BodyCredentials,
+    Route,
+    TaskDefinitions,
+    list_of,
+    told,
+)
+from dragon.http.streams import Stream, StreamHeaders, StreamQuery, Streams, streamed
+from dragon.schemas import Key, Update
 from dragon.settings import Settings
+
+
+class CreateBody(BodyCredentials, frozen=True, kw_only=True):
+    tasks: TaskDefinitions
+    block: bool = False
+
+
+class CreateStreamBody(BodyCredentials, frozen=True, kw_only=True):
+    tasks: TaskDefinitions
+
+
+class KeysBody(BodyCredentials, frozen=True, kw_only=True):
+    tasks: Key | Keys
+
+
+class StatusBody(KeysBody, frozen=True, kw_only=True):
+    block: bool = False
+
+
+class DetailsBody(StatusBody, frozen=True, kw_only=True):
+    details: bool = False
+
+
+class KeysQuery(Struct, frozen=True, kw_only=True):
+    tasks: Keys
+
+
+class StatusQuery(KeysQuery, frozen=True, kw_only=True):
+    block: bool = False
+
+
+class DetailsQuery(StatusQuery, frozen=True, kw_only=True):
+    details: bool = False
 
 
 class DragonTasks:
@@ -36,21 +82,70 @@ class DragonTasks:
         timeout_seconds = settings.write_timeout_seconds
         self._streams = Streams(version.translate, timeout_seconds, heartbeats)
 
-    def routes(self) -> list[web.RouteDef]:
-        path = self._version.path
+    def routes(self) -> list[Route]:
+        return [*self._creating(), *self._reading()]
+
+    def _creating(self) -> list[Route]:
+        path, status = self._version.path, self._version.status
+        answers = {200: told("The statuses, in order.", list_of(status)), 400: WRONG}
+        create = About(
+            summary="Create tasks",
+            credentials="account",
+            headers=(Repeatable,),
+            body=CreateBody,
+            answers={**answers, 422: CONFLICT},
+        )
+        create_stream = About(
+            summary="Create tasks, and stream their statuses",
+            credentials="account",
+            query=(StreamQuery,),
+            headers=(Repeatable, StreamHeaders),
+            body=CreateStreamBody,
+            answers={**streamed(status), 400: WRONG, 422: CONFLICT},
+        )
+        cancel = About(
+            summary="End tasks, also while they run",
+            credentials="account",
+            body=KeysBody,
+            answers={**answers, 404: UNKNOWN_KEYS},
+        )
         return [
-            web.post(path + "/create", self.create),
-            web.post(path + "/create_stream", self.create_stream),
-            web.post(path + "/cancel", self.cancel),
-            web.get(path + "/status", self.status),
-            web.post(path + "/status", self.status),
+            Route("POST", path + "/create", self.create, create),
+            Route("POST", path + "/create_stream", self.create_stream, create_stream),
+            Route("POST", path + "/cancel", self.cancel, cancel),
+        ]
+
+    def _reading(self) -> list[Route]:
+        version, path = self._version, self._version.path
+        status = version.detailed_status or version.status
+        query, body = (DetailsQuery, DetailsBody) if version.detail else (StatusQuery, StatusBody)
+        failures = {400: WRONG, 404: UNKNOWN_KEYS}
+        answers = {200: told("The statuses, in order.", list_of(status)), **failures}
+        events = {**streamed(version.status), **failures}
+        words = "Tell the statuses of tasks"
+        get_status = About(summary=words, query=(query,), answers=answers)
+        post_status = About(summary=words, body=body, answers=answers)
+        words = "Stream the statuses of tasks"
+        get_stream = About(
+            summary=words, query=(KeysQuery, StreamQuery), headers=(StreamHeaders,), answers=events
+        )
+        post_stream = About(
+            summary=words,
+            query=(StreamQuery,),
+            headers=(StreamHeaders,),
+            body=KeysBody,
+            answers=events,
+        )
+        return [
+            Route("GET", path + "/status", self.status, get_status),
+            Route("POST", path + "/status", self.status, post_status),
             *(
                 route
-                for name in ("/status_stream", "/stream")
+                for place in (path + "/status_stream", path + "/stream")
                 for route in (
                     # An answer that may go on for days has no head worth waiting for.
-                    web.get(path + name, self.status_stream, allow_head=False),
-                    web.post(path + name, self.status_stream),
+                    Route("GET", place, self.status_stream, get_stream, has_head=False),
+                    Route("POST", place, self.status_stream, post_stream),
                 )
             ),
         ]

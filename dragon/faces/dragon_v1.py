@@ -2,28 +2,36 @@
 
 from typing import Any
 
-import msgspec
+from msgspec import UNSET, Struct
 
 from dragon.faces.version import Version
-from dragon.schemas import Update, decode_status, encode
+from dragon.schemas import Events, Key, State, Update, decode_status, encode
+
+
+class FirstStatus(Struct, frozen=True, kw_only=True):
+    """How far a task is. What went wrong stands in `result`, in words."""
+
+    status: State
+    key: Key
+    progress: Any = UNSET
+    result: Any = UNSET
+    events: Events
 
 
 def translate(update: Update) -> bytes:
-    """A status as the first version words it: an error's message or details stand in `result`."""
+    """A status as the first version words it."""
     if update.state != "error":
         return update.line
     status = decode_status(update.line)
-    return encode(msgspec.structs.replace(status, result=_words(status.error), error=msgspec.UNSET))
-
-
-def _words(error: Any) -> Any:
-    if not isinstance(error, dict) or "parameters" not in error:
-        return error
-    return "; ".join(
-        f"{name}: {problem}"
-        for name, problems in error["parameters"].items()
-        for problem in problems
+    return encode(
+        FirstStatus(
+            status=status.status,
+            key=status.key,
+            progress=status.progress,
+            result=str(status.error),
+            events=status.events,
+        )
     )
 
 
-V1 = Version(path="/v1", translate=translate)
+V1 = Version(path="/v1", status=FirstStatus, translate=translate)

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from dragon.faces.version import Version
-from dragon.schemas import Record, Update, encode
+from dragon.schemas import Record, Status, Update, encode
 
 
 class Details(Struct, frozen=True, kw_only=True):
@@ -16,6 +16,12 @@ class Details(Struct, frozen=True, kw_only=True):
     task_metas: Any
     task_store: dict[str, Any]
     attempts: int
+
+
+class DetailedStatus(Status, frozen=True, kw_only=True):
+    """How far a task is, and with `details=true` what it was asked for."""
+
+    details: Details | UnsetType = UNSET
 
 
 def translate(update: Update) -> bytes:
@@ -36,4 +42,11 @@ def detail(record: Record) -> bytes:
     return record.update.line[:-1] + b',"details":' + encode(details) + b"}"
 
 
-V2 = Version(path="/v2", translate=translate, detail=detail, has_partial_files=True)
+V2 = Version(
+    path="/v2",
+    status=Status,
+    translate=translate,
+    detailed_status=DetailedStatus,
+    detail=detail,
+    has_partial_files=True,
+)

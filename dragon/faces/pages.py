@@ -3,6 +3,10 @@
 from importlib import resources
 
 from aiohttp import hdrs, web
+from msgspec import Struct
+
+from dragon.http.errors import Failure
+from dragon.http.routes import About, Answer, Route, told
 
 _TYPES = {
     "index.html": "text/html",
@@ -28,12 +32,12 @@ class Pages:
         folder = resources.files("dragon.web")
         self._files = {name: folder.joinpath(name).read_bytes() for name in _TYPES | _MODULE}
 
-    def routes(self) -> list[web.RouteDef]:
+    def routes(self) -> list[Route]:
         return [
-            web.get("/", self.index),
-            web.get("/static/{name}", self.static),
-            web.get("/dragon.js", self.module),
-            web.get("/dragon.d.ts", self.module),
+            Route("GET", "/", self.index, INDEX),
+            Route("GET", "/static/{name}", self.static, STATIC),
+            Route("GET", "/dragon.js", self.module, MODULE),
+            Route("GET", "/dragon.d.ts", self.module, TYPES),
         ]
 
     async def index(self, _: web.Request) -> web.Response:
@@ -59,3 +63,31 @@ class Pages:
             charset=None if content_type.startswith(("image/", "audio/", "video/")) else "utf-8",
             headers={hdrs.CACHE_CONTROL: "public, max-age=3600"},
         )
+
+
+class Name(Struct, frozen=True):
+    name: str
+
+
+_CACHED = {"Cache-Control": "good for an hour"}
+
+INDEX = About(
+    summary="A page for browsers",
+    answers={200: Answer("The page.", {"text/html": ()}, _CACHED)},
+)
+STATIC = About(
+    summary="What the page shows",
+    path=Name,
+    answers={
+        200: Answer("The file.", dict.fromkeys(sorted({*_TYPES.values()}), ()), _CACHED),
+        404: told("There is no such file.", Failure),
+    },
+)
+MODULE = About(
+    summary="A module for pages: creates tasks and follows them",
+    answers={200: Answer("The module.", {_MODULE["dragon.js"]: ()}, _CACHED)},
+)
+TYPES = About(
+    summary="Its types, in TypeScript",
+    answers={200: Answer("The types.", {_MODULE["dragon.d.ts"]: ()}, _CACHED)},
+)

@@ -1,17 +1,84 @@
 """The files that an account has stored: /v2/storage/…"""
 
+from typing import Annotated
+
 import msgspec
 from aiohttp import web
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from dragon.engine.stored_files import Selection, StoredFiles
+from dragon.engine.stored_files import Deletion, Expiration, Listing, Selection, StoredFiles
 from dragon.http.authentication import Accounts
 from dragon.http.bodies import read_body
 from dragon.http.errors import json_response
-from dragon.http.storage_parameters import StorageParameters
+from dragon.http.routes import WRONG, About, BodyCredentials, Route, told
+from dragon.http.storage_parameters import MAX_DAYS, StorageParameters
+from dragon.schemas import Time
 from dragon.settings import Settings
 from dragon.store.clock import StoreClock
+from dragon.task import HttpUrl
 
 MAX_LISTED = 10_000
+
+Days = Annotated[float, Meta(ge=0, le=MAX_DAYS, description="a number of days")]
+
+
+class StoredPath(Struct, frozen=True):
+    path: Annotated[str, Meta(description="of a file, or of a directory with all below it")]
+
+
+class ListQuery(Struct, frozen=True, kw_only=True):
+    recursive: bool = False
+    limit: Annotated[int, Meta(ge=1, le=MAX_LISTED)] = MAX_LISTED
+    after: Annotated[str, Meta(description="`next` of another answer")] | UnsetType = UNSET
+
+
+class DeleteQuery(Struct, frozen=True, kw_only=True):
+    urls: list[HttpUrl] | UnsetType = UNSET
+    first: Time | UnsetType = field(name="from", default=UNSET)
+    last: Time | UnsetType = field(name="to", default=UNSET)
+    max_age: Days | UnsetType = UNSET
+    dry_run: bool = False
+
+
+class DeleteBody(BodyCredentials, frozen=True, kw_only=True):
+    urls: HttpUrl | list[HttpUrl] | UnsetType = UNSET
+    first: Time | UnsetType = field(name="from", default=UNSET)
+    last: Time | UnsetType = field(name="to", default=UNSET)
+    max_age: Days | UnsetType = UNSET
+    dry_run: bool = False
+
+
+class ExpirationBody(BodyCredentials, frozen=True, kw_only=True):
+    days: Annotated[int, Meta(ge=0, le=MAX_DAYS, description="0 for ever")]
+
+
+LIST = About(
+    summary="Tell what is stored",
+    credentials="secret",
+    path=StoredPath,
+    query=(ListQuery,),
+    answers={200: told("What lies in the directory.", Listing), 400: WRONG},
+)
+DELETE = About(
+    summary="Delete what is stored",
+    credentials="secret",
+    path=StoredPath,
+    query=(DeleteQuery,),
+    body=DeleteBody,
+    is_body_required=False,
+    answers={200: told("What was deleted, or with `dry_run` would be.", Deletion), 400: WRONG},
+)
+EXPIRATION = About(
+    summary="Tell for how many days files are kept",
+    credentials="secret",
+    answers={200: told("For so many.", Expiration), 400: WRONG},
+)
+SET_EXPIRATION = About(
+    summary="Say for how many days files are kept",
+    credentials="secret",
+    body=ExpirationBody,
+    answers={200: told("For so many, from now on.", Expiration), 400: WRONG},
+)
 
 
 class Storage:
@@ -25,13 +92,13 @@ class Storage:
         self._files = files
         self._clock = clock
 
-    def routes(self) -> list[web.RouteDef]:
+    def routes(self) -> list[Route]:
         files, expiration = "/v2/storage/files", "/v2/storage/expiration"
         return [
-            *(web.get(files + path, self.list) for path in ("", "/{path:.*}")),
-            *(web.delete(files + path, self.delete) for path in ("", "/{path:.*}")),
-            web.get(expiration, self.expiration),
-            web.post(expiration, self.set_expiration),
+            *(Route("GET", files + path, self.list, LIST) for path in ("", "/{path:.*}")),
+            *(Route("DELETE", files + path, self.delete, DELETE) for path in ("", "/{path:.*}")),
+            Route("GET", expiration, self.expiration, EXPIRATION),
+            Route("POST", expiration, self.set_expiration, SET_EXPIRATION),
         ]
 
     async def list(self, request: web.Request) -> web.Response:

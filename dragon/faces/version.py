@@ -11,7 +11,10 @@ class Version(Struct, frozen=True, kw_only=True):
     """One version. `path` begins its routes, `translate` words a status as it does."""
 
     path: str
+    status: type[Struct]
+    """What `translate` gives, encoded."""
     translate: Callable[[Update], bytes]
+    detailed_status: type[Struct] | None = None
     detail: Callable[[Record], bytes] | None = None
     """A status with details, where clients may ask for them."""
     has_partial_files: bool = False

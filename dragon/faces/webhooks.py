@@ -1,24 +1,65 @@
 """What became of web hooks: /v2/webhooks/…"""
 
 import re
+from typing import Annotated
 
 from aiohttp import web
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from dragon.errors import UnknownDelivery
 from dragon.http.authentication import Accounts
 from dragon.http.bodies import read_body
-from dragon.http.errors import json_response
+from dragon.http.errors import Failure, json_response
 from dragon.http.parameters import Parameters
-from dragon.schemas import is_key
+from dragon.http.routes import WRONG, About, BodyCredentials, Route, told
+from dragon.schemas import Key, is_key
 from dragon.settings import Settings
-from dragon.store.deliveries import OUTCOMES, Deliveries, Outcome, Page
+from dragon.store.deliveries import OUTCOMES, Deliveries, HookDelivery, Outcome, Page
 from dragon.store.store import Store
 
 DEFAULT_LIMIT = 100
 _LIMIT = re.compile(r"0*([1-9][0-9]{0,2}|1000)")
+CURSOR = "what `next` of another answer was"
 _CURSOR = re.compile(r"[0-9T:.+-]{32}[A-Z2-7]{26}")
 _KEY = re.compile(r"[A-Z2-7]{26}")
 _STATE = re.compile("|".join(OUTCOMES))
+
+
+class DeliveriesQuery(Struct, frozen=True, kw_only=True):
+    task: Key | UnsetType = UNSET
+    state: Outcome | UnsetType = UNSET
+    limit: Annotated[int, Meta(ge=1, le=1000)] = DEFAULT_LIMIT
+    after: (
+        Annotated[str, Meta(pattern=rf"\A{_CURSOR.pattern}\Z", description=CURSOR)] | UnsetType
+    ) = UNSET
+
+
+class DeliveryPath(Struct, frozen=True):
+    id: Key
+
+
+class ReplayBody(BodyCredentials, frozen=True, kw_only=True):
+    pass
+
+
+LIST = About(
+    summary="Tell the deliveries of web hooks, newest first",
+    credentials="secret",
+    query=(DeliveriesQuery,),
+    answers={200: told("Some, and where those after them begin.", Page), 400: WRONG},
+)
+REPLAY = About(
+    summary="Deliver once more",
+    credentials="secret",
+    path=DeliveryPath,
+    body=ReplayBody,
+    is_body_required=False,
+    answers={
+        200: told("The delivery.", HookDelivery),
+        400: WRONG,
+        404: told("There is no such delivery, or it has expired.", Failure),
+    },
+)
 
 
 class WebHookDeliveries:
@@ -30,9 +71,12 @@ class WebHookDeliveries:
         self._keys = store.keys
         self._deliveries = Deliveries(store)
 
-    def routes(self) -> list[web.RouteDef]:
+    def routes(self) -> list[Route]:
         path = "/v2/webhooks/deliveries"
-        return [web.get(path, self.list), web.post(path + "/{id}/replay", self.replay)]
+        return [
+            Route("GET", path, self.list, LIST),
+            Route("POST", path + "/{id}/replay", self.replay, REPLAY),
+        ]
 
     async def list(self, request: web.Request) -> web.Response:
         account = self._accounts.authenticate_owner(request, None).name
@@ -40,7 +84,7 @@ class WebHookDeliveries:
         task = parameters.take_text("task", _KEY, "one task key")
         state = parameters.take_text("state", _STATE, "one of: " + ", ".join(OUTCOMES))
         limit = parameters.take_text("limit", _LIMIT, "a number from 1 to 1000")
-        after = parameters.take_text("after", _CURSOR, "what `next` of another answer was")
+        after = parameters.take_text("after", _CURSOR, CURSOR)
         parameters.check()
         outcome = next((one for one in OUTCOMES if one == state), None)
         if task:

@@ -4,6 +4,7 @@ from http import HTTPStatus
 from typing import Any
 
 from aiohttp import hdrs, web
+from msgspec import Struct
 
 from dragon.errors import (
     BadRequest,
@@ -17,6 +18,7 @@ from dragon.errors import (
     Unavailable,
     UnknownDelivery,
     UnknownKeys,
+    UnknownTask,
 )
 from dragon.http.events import CONTENT_TYPE, reconnect_event, wants_events
 from dragon.schemas import encode
@@ -28,12 +30,25 @@ _STATUSES: dict[type[DragonError], HTTPStatus] = {
     OverLimits: HTTPStatus.UNAUTHORIZED,
     FileNotFound: HTTPStatus.NOT_FOUND,
     UnknownDelivery: HTTPStatus.NOT_FOUND,
+    UnknownTask: HTTPStatus.NOT_FOUND,
     Conflict: HTTPStatus.UNPROCESSABLE_ENTITY,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 
 BUG = "an internal error, which has been logged"
+
+
+class WrongRequest(Struct, frozen=True, tag_field="status", tag="error"):
+    """Everything that is wrong with a request."""
+
+    errors: list[Problem]
+
+
+class Failure(Struct, frozen=True, tag_field="status", tag="error"):
+    """Why there is no other answer."""
+
+    message: str
 
 
 def json_response(value: Any, status: int = 200, **headers: str) -> web.Response:
@@ -74,23 +89,23 @@ def _ask_again(error: Unavailable) -> web.Response:
     """A browser's EventSource gives up for good at a 503, and comes back after any stream."""
     pause = b"retry: %d\n" % (error.retry_after_seconds * 1000)
     return web.Response(
-        body=pause + reconnect_event({"status": "error", "message": error.message}),
+        body=pause + reconnect_event(Failure(error.message)),
         content_type=CONTENT_TYPE,
         headers={hdrs.CACHE_CONTROL: "no-store"},
     )
 
 
-def error_body(error: DragonError, request: web.Request) -> dict[str, Any]:
+def error_body(error: DragonError, request: web.Request) -> WrongRequest | Failure:
     if isinstance(error, BadRequest):
-        return {"status": "error", "errors": error.problems}
+        return WrongRequest(error.problems)
     if isinstance(error, UnknownKeys):
         name, location = _place_of_keys(request)
         problems = [
             Problem(name, location, f"task {key[:100]!r} is unknown or has expired")
             for key in error.keys
         ]
-        return {"status": "error", "errors": problems}
-    return {"status": "error", "message": error.message}
+        return WrongRequest(problems)
+    return Failure(error.message)
 
 
 def _place_of_keys(request: web.Request) -> tuple[str, Location]:
@@ -111,8 +126,8 @@ def http_error_response(error: web.HTTPException) -> web.Response:
         allowed = ", ".join(sorted(error.allowed_methods))
         message = f"{error.method} is not allowed here, use {allowed}"
         headers[hdrs.ALLOW] = allowed
-    return json_response({"status": "error", "message": message}, error.status, **headers)
+    return json_response(Failure(message), error.status, **headers)
 
 
 def bug_response() -> web.Response:
-    return json_response({"status": "error", "message": BUG}, 500)
+    return json_response(Failure(BUG), 500)

@@ -4,12 +4,15 @@ from contextlib import suppress
 
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
+from msgspec import UNSET, Struct, UnsetType, field
 
 from dragon.engine.file_jobs import FileJobs
 from dragon.engine.outputs import Outputs
 from dragon.errors import BadRequest, FileNotFound, Problem
+from dragon.http.errors import Failure, WrongRequest
+from dragon.http.routes import About, Answer, Route, told
 from dragon.http.stored import send_stored
-from dragon.schemas import SIGNED, OutputFile, Record, find_file, is_key
+from dragon.schemas import SIGNED, Key, OutputFile, Record, find_file, is_key
 from dragon.settings import Settings
 from dragon.storage.bucket import Bucket
 
@@ -52,6 +55,52 @@ def redirect_to(url: str, cache_seconds: float) -> web.Response:
     return web.Response(status=302, headers={hdrs.LOCATION: url, hdrs.CACHE_CONTROL: caching})
 
 
+class Conditions(Struct, frozen=True, kw_only=True):
+    """The headers of a request for a part, or for what is not known yet."""
+
+    range: str | UnsetType = field(name="Range", default=UNSET)
+    if_range: str | UnsetType = field(name="If-Range", default=UNSET)
+    if_none_match: str | UnsetType = field(name="If-None-Match", default=UNSET)
+
+
+class Filename(Struct, frozen=True, kw_only=True):
+    filename: str
+
+
+class FilePath(Filename, frozen=True, kw_only=True):
+    key: Key
+
+
+REDIRECTED = Answer(
+    "To the file, or to the store that has it.",
+    headers={
+        "Location": "the URL of the file",
+        "Cache-Control": "how long the answer holds, or no-store",
+    },
+)
+NO_FILE = told("The key or the name of the file is unknown.", WrongRequest, Failure)
+
+_FILE_HEADERS = {
+    "Accept-Ranges": "bytes",
+    "Cache-Control": "how long it is kept",
+    "ETag": "of the file",
+}
+_FILE = About(
+    summary="A file that a task made",
+    path=FilePath,
+    headers=(Conditions,),
+    answers={
+        200: Answer("The file.", {"*/*": ()}, _FILE_HEADERS),
+        206: Answer("A part of it.", {"*/*": ()}, {**_FILE_HEADERS, "Content-Range": "which"}),
+        302: REDIRECTED,
+        304: Answer("What is known holds.", headers=_FILE_HEADERS),
+        404: NO_FILE,
+        412: Answer("A condition does not hold."),
+        416: Answer("There is no such part.", headers={"Content-Range": "its length"}),
+    },
+)
+
+
 class FilesHandler:
     """`/files/<key>/<name>`: whoever holds the key may read; type, ETag, Range and HEAD."""
 
@@ -59,8 +108,8 @@ class FilesHandler:
         self._jobs = jobs
         self._outputs = outputs
 
-    def routes(self) -> list[web.RouteDef]:
-        return [web.get("/files/{key}/{filename}", self.serve)]
+    def routes(self) -> list[Route]:
+        return [Route("GET", "/files/{key}/{filename}", self.serve, _FILE)]
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         key, filename = request.match_info["key"], request.match_info["filename"]

@@ -2,8 +2,10 @@
 
 import hashlib
 import re
+from typing import Annotated
 
 from aiohttp import web
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from dragon.errors import BadRequest, Problem
 from dragon.settings import Account, Settings
@@ -12,6 +14,15 @@ from dragon.store.submission import Idempotency
 HEADER = "Idempotency-Key"
 
 _KEY = re.compile(r"\A[\x21-\x7e]{1,255}\Z")
+
+
+class Repeatable(Struct, frozen=True, kw_only=True):
+    """The headers of a request that may be repeated."""
+
+    idempotency_key: (
+        Annotated[str, Meta(pattern=_KEY.pattern, description="new for each request that is meant")]
+        | UnsetType
+    ) = field(name=HEADER, default=UNSET)
 
 
 async def read_idempotency(

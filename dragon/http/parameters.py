@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from aiohttp import web
+from msgspec import Meta
 from multidict import MultiMapping
 
 from dragon.engine.definitions import Definition, NotADefinition, read_definition
@@ -12,7 +13,10 @@ from dragon.errors import BadRequest, Location, Problem
 from dragon.http.heartbeats import MAX_SECONDS
 from dragon.params import parse_boolean
 from dragon.registry import Registry
+from dragon.schemas import Key
 from dragon.settings import Settings
+
+Keys = Annotated[list[Key], Meta(min_length=1)]
 
 CREDENTIALS = ("secret", "api_key")
 

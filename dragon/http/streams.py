@@ -2,24 +2,53 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Annotated, cast
 
 import structlog
 from aiohttp import hdrs, web
 from aiohttp.http_writer import StreamWriter
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from dragon.engine.watching import Watch
 from dragon.errors import DragonError
 from dragon.http.connections import reset
-from dragon.http.errors import BUG, error_body
-from dragon.http.events import HEARTBEAT_SECONDS, Events, wants_events
-from dragon.http.heartbeats import Heartbeats
+from dragon.http.errors import BUG, Failure, WrongRequest, error_body
+from dragon.http.events import HEARTBEAT_SECONDS, LAST_EVENT_ID, Events, wants_events
+from dragon.http.heartbeats import MAX_SECONDS, Heartbeats
 from dragon.http.ndjson import Lines, chunk
+from dragon.http.routes import Answer, list_of
 from dragon.schemas import Update
 
 log = structlog.get_logger()
 
 _HEADERS = {hdrs.CACHE_CONTROL: "no-store", "X-Accel-Buffering": "no"}
+
+
+class StreamQuery(Struct, frozen=True, kw_only=True):
+    heartbeat: (
+        Annotated[int, Meta(ge=1, le=MAX_SECONDS, description="seconds from one beat to the next")]
+        | UnsetType
+    ) = UNSET
+
+
+class StreamHeaders(Struct, frozen=True, kw_only=True):
+    last_event_id: (
+        Annotated[str, Meta(description="of the last event that came, where they went off")]
+        | UnsetType
+    ) = field(name=LAST_EVENT_ID, default=UNSET)
+
+
+def streamed(status: type[Struct]) -> dict[int, Answer]:
+    """The answers that are a stream of statuses of that type, or the end of one."""
+    lines = (list_of(status), status, Failure, WrongRequest)
+    words = (
+        "A line of JSON each: all statuses, then newer ones, as the last one perhaps an error. "
+        "Or, by Accept, the same as events."
+    )
+    return {
+        200: Answer(words, {Lines.content_type: lines, Events.content_type: (str,)}),
+        204: Answer("The last event told of the last end."),
+    }
 
 
 class Streams:
@@ -138,7 +167,7 @@ class Stream:
             raise
         except Exception:
             log.exception("stream_bug", path=self._request.path)
-            await self._write(self._form.failure({"status": "error", "message": BUG}))
+            await self._write(self._form.failure(Failure(BUG)))
         finally:
             # A beat after the answer's end would be taken for the beginning of the next.
             if group:
