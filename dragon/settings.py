@@ -231,6 +231,8 @@ def _check_stores(settings: Settings) -> None:
         if split_store_url(store.url) is None:
             words = "is not of the form s3://bucket, gs://bucket or az://container, with"
             raise InvalidSettings(f"stores.{name}.url: {store.url!r} {words} /prefix or without")
+        if store.url.startswith("s3:") and bool(store.access_key) != bool(store.secret_key):
+            raise InvalidSettings(f"stores.{name}: access_key and secret_key belong together")
         _check_web_url(f"stores.{name}.endpoint", store.endpoint)
         _check_web_url(f"stores.{name}.public_url", store.public_url)
     if settings.output_store and settings.output_store not in settings.stores:

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from msgspec.json import encode
 
-from dragon.errors import StorageRefused, StorageUnavailable
+from dragon.errors import InvalidSettings, StorageRefused, StorageUnavailable
 from dragon.settings import StoreSettings
 from dragon.storage.bucket import Bucket
 from dragon.storage.parts import PART_BYTES
@@ -332,6 +332,13 @@ async def test_azure_signs_with_the_key_of_an_account() -> None:
     settings = StoreSettings(url="az://media/kept", access_key="acme", secret_key="c2VjcmV0")
     url = await Bucket("media", settings).signed_url(PATH, 60)
     assert url.startswith(f"https://acme.blob.core.windows.net/media/kept/{PATH}?")
+
+
+def test_a_key_that_is_none_is_told_at_the_start_without_quoting_it() -> None:
+    settings = StoreSettings(url="gs://media", secret_key='{"private_key": "very secret"')
+    with pytest.raises(InvalidSettings, match=r"stores\.media cannot be used") as caught:
+        Bucket("media", settings)
+    assert "very secret" not in str(caught.value) + repr(caught.value.__context__)
 
 
 def test_a_public_url_stands_before_the_path() -> None:

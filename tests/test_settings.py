@@ -290,10 +290,19 @@ def test_stores_in_a_variable_are_json() -> None:
     "url", ["media", "s3:media", "http://media/x", "s3://", "s3://a/../b", "s3://media?x=1"]
 )
 def test_a_store_needs_a_bucket(url: str) -> None:
-    stores = msgspec.json.encode({"media": {"url": url, "secret_key": "very secret"}}).decode()
+    stores = msgspec.json.encode(
+        {"media": {"url": url, "access_key": "x", "secret_key": "very secret"}}
+    ).decode()
     words = refusal(None, DRAGON_STORES=stores)
     assert words.startswith(f"stores.media.url: {url!r} is not of the form s3://bucket")
     assert "very secret" not in words
+
+
+@pytest.mark.parametrize("key", ["access_key", "secret_key"])
+def test_half_of_an_access_key_is_none(key: str) -> None:
+    stores = msgspec.json.encode({"media": {"url": "s3://media", key: "very secret"}}).decode()
+    words = "stores.media: access_key and secret_key belong together"
+    assert refusal(None, DRAGON_STORES=stores) == words
 
 
 @pytest.mark.parametrize("name", ["signed", "", "a b", "a/b", "x" * 33])

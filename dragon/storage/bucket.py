@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from msgspec import Struct
@@ -16,13 +15,12 @@ from dragon.storage.clients import connect
 from dragon.storage.failures import is_local, is_missing, translate
 from dragon.storage.parts import PART_BYTES, put_parts
 
-if TYPE_CHECKING:
-    from obstore.store import S3Store
-
 T = TypeVar("T")
 
 MAX_UPLOADS = 8
 """At once: each has two parts of a file in memory."""
+MAX_SMALL_UPLOADS = 64
+SMALL_BYTES = 512 * 1024
 _DELETED_AT_ONCE = 1_000
 
 
@@ -37,13 +35,16 @@ class Stored(Struct, frozen=True, kw_only=True):
 class Bucket:
     """Files appear whole or not at all: a store shows no upload before its end.
 
-    Methods raise StorageUnavailable, after many tries, or StorageRefused, at once.
+    Raises InvalidSettings where the library cannot use them. Methods raise StorageUnavailable,
+    after many tries, or StorageRefused, at once.
     """
 
     def __init__(self, name: str, settings: StoreSettings) -> None:
         self.name = name
         self.settings = settings
+        self._store = connect(name, settings)
         self._uploads = asyncio.Semaphore(MAX_UPLOADS)
+        self._small_uploads = asyncio.Semaphore(MAX_SMALL_UPLOADS)
 
     async def keep(self, file: Path, path: str, content_type: str) -> int:
         """Move a finished file to `path`; its size."""
@@ -52,7 +53,7 @@ class Bucket:
         except FileNotFoundError:
             # One of a partial result may come again in the whole one, and lie there already.
             return (await self.about(path)).size
-        async with self._uploads:
+        async with self._small_uploads if size <= SMALL_BYTES else self._uploads:
             # Each part may take as long as a request of its own.
             more_seconds = self.settings.timeout_seconds * (size / PART_BYTES)
             put = self._put(file, size, path, content_type)
@@ -101,11 +102,6 @@ class Bucket:
         """Where anybody may read the file; empty if that is nowhere."""
         base = self.settings.public_url.rstrip("/")
         return f"{base}/{quote(path)}" if base else ""
-
-    @cached_property
-    def _store(self) -> "S3Store":
-        # At its first use: whoever stores nothing there need not load the library.
-        return connect(self.settings)
 
     async def _put(self, file: Path, size: int, path: str, content_type: str) -> None:
         attributes: Any = {"Content-Type": content_type}

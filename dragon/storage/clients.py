@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
+from dragon.errors import InvalidSettings
 from dragon.settings import StoreSettings
 from dragon.urls import StoreUrl, split_store_url
 
@@ -14,12 +15,20 @@ _CONNECT_SECONDS = 5.0
 _IDLE_SECONDS = 30.0
 
 
-def connect(settings: StoreSettings) -> "S3Store":
-    """A client; nothing is asked of the store yet. All kinds have the same methods."""
+def connect(name: str, settings: StoreSettings) -> "S3Store":
+    """A client; nothing is asked of the store yet. All kinds have the same methods.
+
+    Raises InvalidSettings.
+    """
     url = split_store_url(settings.url)
     assert url  # noqa: S101 - the settings were checked
     makers: Any = {"s3": _s3, "gs": _google, "az": _azure}
-    return cast("S3Store", makers[url.scheme](url, settings, _options(settings)))
+    try:
+        return cast("S3Store", makers[url.scheme](url, settings, _options(settings)))
+    except Exception as error:
+        # Not in the library's words, which may quote a key.
+        failure = type(error).__name__
+    raise InvalidSettings(f"stores.{name} cannot be used, are its keys right? ({failure})")
 
 
 def _options(settings: StoreSettings) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dragon.urls import StoreUrl, split_store_url
 
 
 class Stores:
-    """All of them; each connects when it is first used."""
+    """All of them."""
 
     def __init__(self, settings: Settings) -> None:
         self._buckets: Mapping[str, Bucket] = {
