@@ -17,6 +17,7 @@ _REFUSALS = (
     "FileNotFoundError",
     "UnknownConfigurationKeyError",
 )
+_NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")
 _PASSING = frozenset({"408", "425", "429"})
 
 
@@ -39,7 +40,7 @@ def translate(store: str, call: str, error: Exception) -> StorageUnavailable:
 def is_missing(error: Exception) -> bool:
     """Whether there is no such file, or another one than there was, and the store is well."""
     if isinstance(error, FileNotFoundError):
-        return _first(_CODE, str(error)) != "NoSuchBucket"
+        return _first(_CODE, str(error)) not in _NO_BUCKET
     return type(error).__name__ == "PreconditionError"
 
 
