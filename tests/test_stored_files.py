@@ -18,9 +18,9 @@ from dragon.settings import StoreSettings
 from dragon.storage.bucket import Bucket
 from tests.conftest import Api
 from tests.http_faults import Fault, FaultyServer, choose
-from tests.s3 import ACCESS_KEY, S3, SECRET_KEY, Look
+from tests.s3 import ACCESS_KEY, PREFIX, S3, SECRET_KEY, Look
 from tests.stores import FILE
-from tests.support import CONFIG, Dragon, Part, eventually
+from tests.support import CONFIG, MEDIA, Dragon, Part, eventually
 
 KEEP = 'output_store = "media"\nretention_seconds = 1000\n'
 
@@ -84,6 +84,33 @@ async def test_the_file_is_a_source_of_another_task(api: Api) -> None:
     thumb = await api.run(task_name="image.thumb", url=url, width=64)
     info = await api.run(task_name="image.info", url=f"dragon:{thumb['key']}/output")
     assert info["result"]["width"] == 64
+
+
+async def test_an_object_of_the_store_is_a_source(api: Api, seen: Look) -> None:
+    seen.put("in/rocket.jpg", (MEDIA / "rocket.jpg").read_bytes())
+    url = f"s3://{seen.name}/{PREFIX}/in/rocket.jpg"
+    thumb = await api.run(task_name="image.thumb", url=url, width=64)
+    assert thumb["status"] == "success", thumb
+    missing = await api.run(task_name="image.thumb", url=url + "x", width=64)
+    assert missing["result"] == f"File '{url}x' could not be read: there is no such file"
+
+
+async def test_tasks_hand_on_files_through_the_store(api: Api, seen: Look) -> None:
+    sample = f"{api.url}/static/sample.jpg"
+    steps = {
+        "small": {"task_name": "image.thumb", "url": sample, "width": 64},
+        "tiny": {"task_name": "image.thumb", "url": "step:small/output", "width": 16},
+    }
+    signed = seen.signed_put("tiny.jpg", "image/jpeg")
+    final = await api.run(
+        task_name="media.pipeline",
+        steps=steps,
+        result={"cover": "step:tiny/output"},
+        task_store={"type": "s3_signed", "url": signed},
+    )
+    assert final["status"] == "success", final
+    assert final["result"]["cover"] == signed.partition("?")[0]
+    assert seen.get("tiny.jpg")[1][:3] == b"\xff\xd8\xff"
 
 
 async def test_a_head_tells_all_but_the_bytes(api: Api) -> None:
