@@ -233,3 +233,52 @@ async def test_a_forgotten_delivery_leaves_nothing(store: Store) -> None:
     await store.forget(0, [held.job.key])
     left = [name async for name in store.client.scan_iter(store.keys.base(0) + "*")]
     assert not [name for name in left if b"job:" in name or b"tries:" in name or b"deliv" in name]
+
+
+async def test_what_waited_for_long_does_not_come_before_what_others_send(store: Store) -> None:
+    """Deliveries to a receiver that is dead are due again and again."""
+    for _ in range(6):
+        await ended(store, *BOTH)
+    for held in await claim(store, kind="hook"):
+        await tried(store, held, "queued", 0.001)
+    # Time passes by what others do meanwhile.
+    for _ in range(20):
+        await ended_of(store, "other")
+        await tried(store, await claim_delivery(store), "success")
+    for _ in range(6):
+        await ended_of(store, "other")
+    promoted = 0
+    while promoted < 6:
+        promoted += len((await reap(store))[0])
+    first = await claim(store, 6, kind="hook")
+    assert [held.job.account for held in first].count("other") == 3
+
+
+async def ended_of(store: Store, account: str) -> str:
+    [key] = await submit(store, hooked(store, submission(store, account=account), *BOTH))
+    [held] = await claim(store)
+    await finish(store, held)
+    return key
+
+
+async def test_a_delivery_outlives_the_record_of_its_task(store: Store) -> None:
+    key = await ended(store, *BOTH)
+    line = (await read(store, key)).update.line
+    await store.client.zadd(store.keys.base(0) + "expiry", {key: 0})
+    await store.forget(0, await store.expired_keys(0))
+    assert await store.read([key]) == [None]
+    held = await claim_delivery(store)
+    assert await Deliveries(store).body(held.job.key) == line
+    assert (await delivery_of(store, key)).task == key
+
+
+async def test_deliveries_of_all_shards_stand_in_one_list(settings: Settings) -> None:
+    async with Store(msgspec.structs.replace(settings, shards=3)) as store:
+        keys = []
+        for number in range(6):
+            request = hooked(store, submission(store, shard=number % 3), *BOTH)
+            keys += await submit(store, request)
+            [held] = await claim(store, shard=number % 3)
+            await finish(store, held)
+        wanted = [store.keys.hook_key(key) for key in reversed(keys)]
+        assert await pages(store, None, 4) == [wanted[:4], wanted[4:]]

@@ -4,6 +4,7 @@
 --   deliveries:<st>:<acct> zset   an account's deliveries that are pending, delivered or failed, by
 --                                 when they were made: "<queued><key>", all with one score
 --   tries:<key>            list   how each try went, as JSON
+--   cost                   of a delivery: what it moves its account's next turn by
 --
 -- A job's `hook` is MessagePack: {key of the delivery, tries, retention ms, ms before the first try,
 -- cost, {state: blob of the delivery, without its beginning}}.
@@ -22,6 +23,15 @@ local function turn_of(account, cost)
   return tag
 end
 
+-- Other jobs keep their turn when they are queued again. A delivery may have waited for a day: it
+-- would come before all others, and those to one dead receiver would take all slots.
+local function take_turn(key)
+  local is = redis.call('HMGET', base .. 'job:' .. key, 'account', 'cost')
+  local tag = turn_of(is[1], is[2])
+  redis.call('HSET', base .. 'job:' .. key, 'tag', tag)
+  return tag
+end
+
 -- A job has ended: queues the delivery of its status, if somebody is to be told of that end.
 local function send_hook(account, hook, state, line)
   local key, tries, retention, pause_ms, cost, blobs = unpack(hook)
@@ -30,7 +40,7 @@ local function send_hook(account, hook, state, line)
   redis.call('HSET', base .. 'job:' .. key, 'job', '{"queued":"' .. queued .. '",' .. blobs[state],
     'account', account, 'kind', 'hook', 'task', 'webhook', 'queued', queued, 'limit', 0,
     'attempts', tries, 'retention', retention, 'state', 'queued', 'version', 1, 'token', 0,
-    'attempt', 0, 'tag', tag, 'body', line, 'line', '{"status":"queued","key":"' .. key
+    'attempt', 0, 'tag', tag, 'cost', cost, 'body', line, 'line', '{"status":"queued","key":"' .. key
     .. '","events":{"queued":"' .. queued .. '"}}')
   redis.call('ZADD', list_of('queued', account), 0, queued .. key)
   if pause_ms > 0 then

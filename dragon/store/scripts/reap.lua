@@ -17,7 +17,7 @@ end
 for _, key in ipairs(due('delayed')) do
   local is = redis.call('HMGET', base .. 'job:' .. key, 'kind', 'tag')
   redis.call('ZREM', base .. 'delayed', key)
-  enqueue(key, is[1], is[2])
+  enqueue(key, is[1], is[1] == 'hook' and take_turn(key) or is[2])
   promoted[#promoted + 1] = key
 end
 

@@ -8,7 +8,7 @@
 
 local key, account = ARGV[2], ARGV[3]
 local job = base .. 'job:' .. key
-local is = redis.call('HMGET', job, 'kind', 'account', 'state', 'queued', 'tag')
+local is = redis.call('HMGET', job, 'kind', 'account', 'state', 'queued')
 if is[1] ~= 'hook' or is[2] ~= account then return 0 end
 local state = is[3]
 if state == 'success' or state == 'error' then
@@ -18,9 +18,9 @@ if state == 'success' or state == 'error' then
   redis.call('HDEL', job, 'expires')
   redis.call('ZREM', base .. 'expiry', key)
   move(key, account, state, 'queued')
-  enqueue(key, 'hook', is[5])
+  enqueue(key, 'hook', take_turn(key))
 elseif redis.call('ZREM', base .. 'delayed', key) == 1 then
-  enqueue(key, 'hook', is[5])
+  enqueue(key, 'hook', take_turn(key))
 end
 deliver()
 return 1

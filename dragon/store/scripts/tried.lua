@@ -15,6 +15,7 @@ if not is_held_by(ARGV[3], is) then return 0 end
 note_try(key, ARGV[7])
 if state == 'queued' then
   count('ended', is[5] .. ' ' .. state, 1)
+  take_turn(key)
   run_again(key, ARGV[5], tonumber(ARGV[6]))
 else
   complete(key, is, state, ARGV[5], '[]')
