@@ -116,24 +116,28 @@ def narrowed(
             schema["properties"].pop(name, None)
         # JSON Schema has no words for numbers that no 64 bits hold.
         schema["properties"]["task_metas"] = {"type": ["array", "string"], "items": {"const": 1}}
+        schema["properties"]["task_store"] = {"enum": [{"type": "volatile"}, {}]}
     schemas["TaskDefinition"] = {"oneOf": quick}
-    asked = [
-        parameter
-        for operations in narrow["paths"].values()
-        for operation in operations.values()
-        for parameter in operation.get("parameters", ())
-    ]
+    schemas["CreateFileBody"]["properties"]["task"] = makes_file = quick[1]
+    asked = []
+    for operations in narrow["paths"].values():
+        for operation in operations.values():
+            parameters = operation.setdefault("parameters", [])
+            parameters[:] = [one for one in parameters if one["name"] != "urls"]
+            asked += parameters
     for name, body in schemas.items():
         if name.endswith("Body"):
             asked.append(body)
             # The header wins: in a body they count for nothing.
             del body["properties"]["secret"], body["properties"]["api_key"]
+            # Of what is deleted, made up URLs are none.
+            body["properties"].pop("urls", None)
     key = document["components"]["schemas"]["Status"]["properties"]["key"]
     for place in asked:
         replace(place, key, {"enum": keys})
         if place.get("name") == "definition":
             # OpenAPI has no words for how objects inside of it are written, either.
-            place["schema"] = {"oneOf": [without_objects(schema) for schema in quick]}
+            place["schema"] = without_objects(makes_file)
     for path, values in there.items():
         for operation in narrow["paths"][path].values():
             for parameter in operation["parameters"]:

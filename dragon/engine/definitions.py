@@ -13,7 +13,10 @@ from dragon.task import HttpUrl, Params, Problems, TaskType
 
 
 class TaskStore(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where outputs are kept: until the retention time, for a week at most, or at a URL."""
+    """Where outputs are kept: until the retention time, for a week at most, or at a URL.
+
+    A `url` is given for `s3_signed`, and for nothing else.
+    """
 
     type: Literal["persistent", "volatile", "s3_signed"] = "persistent"
     url: HttpUrl | None = None
