@@ -85,6 +85,10 @@ class Status(Struct, frozen=True, kw_only=True):
     events: Events
 
 
+LINKING_TYPES = frozenset({"application/vnd.apple.mpegurl", "text/vtt"})
+"""Of files that name others, as these lie at `/files`: elsewhere they would lead nowhere."""
+
+
 class OutputFile(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One file that a job made.
 

@@ -344,4 +344,3 @@ def test_a_key_that_is_none_is_told_at_the_start_without_quoting_it() -> None:
 def test_a_public_url_stands_before_the_path() -> None:
     settings = StoreSettings(url="s3://media/kept", public_url="https://cdn.example.com/m/")
     assert Bucket("media", settings).public_url(PATH) == f"https://cdn.example.com/m/{PATH}"
-    assert Bucket("media", StoreSettings(url="s3://media")).public_url(PATH) == ""

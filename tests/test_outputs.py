@@ -96,6 +96,8 @@ def test_urls_lead_to_where_anybody_may_read(settings: Settings, disk: Place) ->
     assert public.url(there, "http://here", "KEY") == "https://cdn.example.com/a/b"
     assert public.url(FILE, "http://here", "KEY") == "http://here/files/KEY/out.bin"
     assert disk.outputs.url(there, "http://here", "KEY") == "http://here/files/KEY/out.bin"
+    playlist = msgspec.structs.replace(there, content_type="application/vnd.apple.mpegurl")
+    assert public.url(playlist, "http://here", "KEY") == "http://here/files/KEY/out.bin"
     elsewhere = msgspec.structs.replace(FILE, store=SIGNED, path="https://acme.example.com/x")
     assert disk.outputs.url(elsewhere, "http://here", "KEY") == "https://acme.example.com/x"
 

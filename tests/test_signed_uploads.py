@@ -118,6 +118,15 @@ async def test_there_is_room_for_one_file(
     assert receiver.got == []
 
 
+async def test_a_playlist_would_lead_nowhere(
+    outputs: Outputs, claim: Claim, receiver: Receiver, tmp_path: Path
+) -> None:
+    playlist = msgspec.structs.replace(made(tmp_path), content_type="application/vnd.apple.mpegurl")
+    error = await refusal(outputs, claim, receiver.url("x?secret"), playlist)
+    assert error.message.endswith("it names other files, which would not be found from there")
+    assert receiver.got == []
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_no_redirect_is_followed(
     outputs: Outputs, claim: Claim, receiver: Receiver, canary: Canary, tmp_path: Path, status: int

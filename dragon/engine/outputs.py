@@ -10,7 +10,7 @@ import msgspec
 
 from dragon.engine.signed import SignedUploads
 from dragon.errors import StorageRefused, StorageUnavailable, TaskFailed, TaskInterrupted
-from dragon.schemas import SIGNED, Claim, Job, OutputFile, Record, file_path
+from dragon.schemas import LINKING_TYPES, SIGNED, Claim, Job, OutputFile, Record, file_path
 from dragon.settings import Settings
 from dragon.storage.bucket import Bucket
 from dragon.storage.disk import Disk
@@ -38,8 +38,9 @@ class Outputs:
         if file.store == SIGNED:
             return file.path
         bucket = self.stores.get(file.store)
-        public_url = bucket.public_url(file.path) if bucket else ""
-        return public_url or base_url + file_path(key, file.filename)
+        if bucket and bucket.settings.public_url and file.content_type not in LINKING_TYPES:
+            return bucket.public_url(file.path)
+        return base_url + file_path(key, file.filename)
 
     def join(self, values: object, files: Iterable[OutputFile], base_url: str, key: str) -> object:
         """A result as clients see it: one flat object, each file's URL under its name."""

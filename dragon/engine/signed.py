@@ -11,7 +11,7 @@ from yarl import URL
 from dragon.engine.addresses import AddressRules
 from dragon.engine.fetching import explain_failure, guarded_session, parse_url, refusal
 from dragon.errors import TaskError, TaskFailed, TaskInterrupted
-from dragon.schemas import SIGNED, Job, OutputFile
+from dragon.schemas import LINKING_TYPES, SIGNED, Job, OutputFile
 from dragon.settings import Settings
 from dragon.task import File
 
@@ -39,6 +39,8 @@ class SignedUploads:
     async def _keep(self, job: Job, file: File) -> OutputFile:
         size = file.path.stat().st_size
         try:
+            if file.content_type in LINKING_TYPES:
+                raise TaskFailed("it names other files, which would not be found from there")
             if size > MAX_BYTES:
                 raise TaskFailed(f"it is larger than {MAX_BYTES} bytes")
             url = parse_url(job.store_url)

@@ -12,14 +12,11 @@ from dragon.errors import BadRequest, FileNotFound, Problem
 from dragon.http.errors import Failure, WrongRequest
 from dragon.http.routes import About, Answer, Route, told
 from dragon.http.stored import send_stored
-from dragon.schemas import SIGNED, Key, OutputFile, Record, find_file, is_key
+from dragon.schemas import LINKING_TYPES, SIGNED, Key, OutputFile, Record, find_file, is_key
 from dragon.settings import Settings
 from dragon.storage.bucket import Bucket
 
 _HOST_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]")
-
-_NAME_OTHERS = frozenset({"application/vnd.apple.mpegurl", "text/vtt"})
-"""Types of files that name others beside them: these are found from `/files` only."""
 
 
 def base_url(request: web.Request, settings: Settings) -> str:
@@ -139,7 +136,7 @@ class FilesHandler:
         bucket = self._outputs.stores.get(file.store)
         if bucket is None:
             raise web.HTTPNotFound
-        if bucket.settings.presigned_seconds and file.content_type not in _NAME_OTHERS:
+        if bucket.settings.presigned_seconds and file.content_type not in LINKING_TYPES:
             return await self._redirect_signed(bucket, record, file)
         return await send_stored(request, bucket, file, self._headers(record))
 

@@ -99,9 +99,8 @@ class Bucket:
         return await self._ask("sign", signing)
 
     def public_url(self, path: str) -> str:
-        """Where anybody may read the file; empty if that is nowhere."""
-        base = self.settings.public_url.rstrip("/")
-        return f"{base}/{quote(path)}" if base else ""
+        """Where anybody may read the file, in a store that has such an address."""
+        return f"{self.settings.public_url.rstrip('/')}/{quote(path)}"
 
     async def _put(self, file: Path, size: int, path: str, content_type: str) -> None:
         attributes: Any = {"Content-Type": content_type}
