@@ -9,7 +9,7 @@ from dragon.schemas import OutputFile, decode_files, is_key
 from dragon.store.connection import translated_errors
 from dragon.store.store import Store
 
-PAGE = 250
+PAGE = 125
 """Entries that one call handles: Valkey does nothing else meanwhile."""
 
 
