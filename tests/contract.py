@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.conftest import Api, Origin
 from tests.gate import Gate
+from tests.keeper import Keeper, key_of
 from tests.support import SECRET, read_lines, until
 
 
@@ -89,3 +90,18 @@ async def test_it_is_ready_and_tells_figures(client: Api) -> None:
         line for line in text.splitlines() if 'ended_total{status="success",task="hello"}' in line
     ]
     assert float(line.split()[1]) >= 1
+
+
+async def test_stored_files_are_listed_deleted_and_kept(client: Api) -> None:
+    keeper = Keeper(client)
+    urls = await keeper.make(*map(str, range(10)))
+    names = await keeper.names()
+    assert sorted(name.split("/")[1] for name in names) == sorted(map(key_of, urls))
+    assert (await keeper.look())["usage"] == 10
+    for days in (3, 0):
+        answer = await keeper.ask("POST", "/expiration", json={"days": days})
+        assert (await keeper.ask("GET", "/expiration")).json == answer.json
+        assert answer.json["days"] == days
+    assert await keeper.delete(urls=urls[:4]) == {"deleted": 4, "freed": 4, "usage": 6}
+    assert await keeper.delete(names[0].split("/")[0]) == {"deleted": 6, "freed": 6, "usage": 0}
+    assert (await client.ask("GET", urls[0].removeprefix(client.url))).status == 404

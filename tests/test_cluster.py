@@ -24,6 +24,7 @@ from tests.contract import (  # noqa: F401 - they run here, with this module's c
     test_it_is_ready_and_tells_figures,
     test_jobs_of_many_requests_are_asked_for_together,
     test_repeated_requests_are_answered_by_the_first_ones_jobs,
+    test_stored_files_are_listed_deleted_and_kept,
     test_what_is_blocked_for_has_ended,
 )
 from tests.faults import HEADERS, ends
