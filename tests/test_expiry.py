@@ -9,6 +9,8 @@ import pytest
 import pytest_asyncio
 
 from tests.conftest import Api
+from tests.hooking import created, hello, settled
+from tests.receivers import Receiver
 from tests.support import CONFIG, Dragon, Part, eventually, is_alive, until
 
 SHORT = "retention_seconds = 2\n" + CONFIG
@@ -127,3 +129,20 @@ async def test_the_work_directory_of_a_killed_worker_is_swept_and_no_other(
         assert final["status"] == "success"
         assert is_alive(second.process)
     assert not other.exists()
+
+
+@pytest.mark.parametrize("own", ["webhook_retention_seconds = 2\n" + CONFIG], indirect=True)
+async def test_a_delivery_is_forgotten_in_its_own_time(
+    own: Dragon, client: Api, receiver: Receiver
+) -> None:
+    [key] = await created(client, hello(receiver))
+    delivery = await settled(client, key)
+    path = f"/v2/webhooks/deliveries/{delivery['id']}/replay"
+
+    async def is_forgotten() -> bool:
+        status, page = await client.get(f"/v2/webhooks/deliveries?task={key}")
+        return status == 200 and page["deliveries"] == []
+
+    assert await until(is_forgotten)
+    assert (await client.post(path, {}))[0] == 404
+    assert (await client.get(f"/v2/status?tasks={key}"))[0] == 200

