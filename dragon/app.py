@@ -32,6 +32,7 @@ from dragon.faces.dragon_files import DragonFiles
 from dragon.faces.dragon_tasks import DragonTasks
 from dragon.faces.dragon_v1 import V1
 from dragon.faces.dragon_v2 import V2
+from dragon.faces.file_requests import FileRequests
 from dragon.faces.operations import Operations
 from dragon.faces.pages import Pages
 from dragon.faces.storage import Storage
@@ -42,7 +43,9 @@ from dragon.http.drain import Drain
 from dragon.http.files import FilesHandler
 from dragon.http.heartbeats import Heartbeats
 from dragon.http.middleware import allow_all_origins, answer
+from dragon.http.placeholders import Placeholders
 from dragon.http.routes import Face
+from dragon.http.signed_urls import SignedUrls
 from dragon.registry import Registry
 from dragon.schemas import CHANNEL_LENGTH, Kind, new_key
 from dragon.settings import Settings
@@ -164,12 +167,14 @@ def build_web(
     accounts = Accounts(settings)
     outputs = Outputs(settings)
     jobs = FileJobs(settings, engine, store.clock)
+    signed_urls = SignedUrls(settings.accounts, store.clock)
+    requests = FileRequests(settings, accounts, signed_urls, engine.registry, jobs)
     heartbeats = Heartbeats()
     faces: list[Face] = [Pages(), Operations(store, engine, drain, lag)]
     for version in (V1, V2):
         faces.append(DragonTasks(version, settings, accounts, engine, heartbeats))
-        faces.append(DragonFiles(version, settings, accounts, engine, jobs, outputs))
-    faces.append(FilesHandler(jobs, outputs))
+        faces.append(DragonFiles(version, settings, engine, jobs, requests, outputs, store.clock))
+    faces += [FilesHandler(jobs, outputs), Placeholders()]
     faces.append(WebHookDeliveries(settings, accounts, store))
     files = StoredFiles(settings, store, outputs, jobs)
     faces.append(Storage(settings, accounts, files, store.clock))

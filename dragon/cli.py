@@ -1,4 +1,4 @@
-"""The `dragon` command: run, serve, worker, create, status."""
+"""The `dragon` command: run, serve, worker, create, status, sign."""
 
 import asyncio
 import gc
@@ -85,6 +85,15 @@ def _server_options(function: F) -> F:
     return url(data(function))
 
 
+def _secret_option(function: F) -> F:
+    return click.option(
+        "--secret",
+        envvar="DRAGON_SECRET",
+        metavar="SECRET",
+        help="Better given as DRAGON_SECRET: other users of this machine see command lines.",
+    )(function)
+
+
 @cli.command()
 @_address_options
 @_settings_options
@@ -140,12 +149,7 @@ def worker(
 @click.option("--wait", "mode", flag_value="wait", help="Wait for the end, with a progress bar.")
 @click.option("--stream", "mode", flag_value="stream", help="Print each status as it comes.")
 @_server_options
-@click.option(
-    "--secret",
-    envvar="DRAGON_SECRET",
-    metavar="SECRET",
-    help="Better given as DRAGON_SECRET: other users of this machine see command lines.",
-)
+@_secret_option
 def create(
     task: str,
     parameters: tuple[str, ...],
@@ -178,6 +182,57 @@ def status(keys: tuple[str, ...], url: str | None, data: str | None) -> None:
     Client.find(url, None, _load(None, data=data).data).status(keys)
 
 
+@cli.command()
+@click.argument("task")
+@click.argument("parameters", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--file", "filename", default="", metavar="NAME", help="Which file of the task.")
+@click.option(
+    "--account", metavar="NAME", help="Whose secret it is; the demo account's if not given."
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, min_open=True),
+    default=3600,
+    show_default=True,
+    help="How long the URL is good.",
+)
+@click.option(
+    "--round",
+    "round_seconds",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="URLs made within so many seconds expire together, and so are the same for caches.",
+)
+@_server_options
+@_secret_option
+def sign(
+    task: str,
+    parameters: tuple[str, ...],
+    filename: str,
+    account: str | None,
+    seconds: float,
+    round_seconds: int,
+    url: str | None,
+    secret: str | None,
+    data: str | None,
+) -> None:
+    """Print a signed URL of a task, for an img tag.
+
+    For example: dragon sign image.thumb url=https://… width=200 --file cat.jpg
+
+    Whoever has the URL gets that picture until it expires, and can change nothing of it. Values
+    are written as in a query string. The server is not asked.
+    """
+    from dragon.client import Client
+
+    if secret and not account:
+        raise click.UsageError("which account's secret is it? give --account")
+    pairs = [("task_name", task), *map(_split_parameter, parameters)]
+    client = Client.find(url, secret, _load(None, data=data).data)
+    click.echo(client.sign(pairs, filename, account or "demo", seconds, round_seconds))
+
+
 def _load(config: str | None, **overrides: Any) -> Settings:
     settings = load_settings(config, **overrides)
     configure_logs(settings.log_format, settings.log_level)
@@ -199,10 +254,15 @@ def _kinds(classes: str | None) -> list[Kind]:
         raise InvalidSettings(f"--classes: choose among {', '.join(KINDS)}") from None
 
 
-def _parameter(text: str) -> tuple[str, Any]:
+def _split_parameter(text: str) -> tuple[str, str]:
     name, separator, value = text.partition("=")
     if not separator:
         raise click.UsageError(f"{text!r} is not of the form KEY=VALUE")
+    return name, value
+
+
+def _parameter(text: str) -> tuple[str, Any]:
+    name, value = _split_parameter(text)
     try:
         return name, msgspec.json.decode(value)
     except msgspec.DecodeError:

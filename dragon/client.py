@@ -1,4 +1,4 @@
-"""The API from the command line: create and status, with a progress bar."""
+"""The API from the command line: create and status, with a progress bar, and signed URLs."""
 
 import http.client
 import json
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import SplitResult, urlencode
+from urllib.parse import SplitResult, quote, urlencode
 
 import click
 from rich.console import Console
@@ -15,6 +15,7 @@ from rich.progress import Progress
 
 from dragon.errors import DragonError, InvalidSettings
 from dragon.running import read_running
+from dragon.signing import sign_url
 from dragon.urls import split_server_url
 
 ANSWER_SECONDS = 10.0
@@ -54,6 +55,30 @@ class Client:
     def status(self, keys: Sequence[str]) -> None:
         query = urlencode([("tasks", key) for key in keys])
         _end([status for line in self._lines("GET", f"/v2/status?{query}") for status in line])
+
+    def sign(
+        self,
+        parameters: Sequence[tuple[str, str]],
+        filename: str,
+        account: str,
+        seconds: float,
+        round_seconds: int,
+    ) -> str:
+        """A signed URL of GET create_file. Raises DragonError."""
+        if not self._secret:
+            raise InvalidSettings("which secret? give DRAGON_SECRET, and --account")
+        path = "/v2/create_file" + (f"/{quote(filename, safe='')}" if filename else "")
+        url = f"{self._url.geturl().rstrip('/')}{path}?{urlencode(parameters)}"
+        try:
+            return sign_url(
+                url,
+                account=account,
+                secret=self._secret,
+                seconds=seconds,
+                round_seconds=round_seconds,
+            )
+        except ValueError as error:
+            raise DragonError(str(error)) from None
 
     def _updates(self, lines: Iterator[Any]) -> Iterator[dict[str, Any]]:
         """The first line is a list; each of the others is one status."""

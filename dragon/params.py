@@ -22,9 +22,14 @@ _MAX_ITEMS = 100
 _BOOLEANS = {"yes": True, "no": False, "true": True, "false": False, "1": True, "0": False}
 
 
-def read_params(task: TaskType, values: Mapping[str, Any]) -> tuple[Params | None, Problems]:
-    """The task's Params of JSON `values`, or every problem by parameter."""
-    return _convert(task.params, values, is_strict=True)
+def read_params(
+    task: TaskType, values: Mapping[str, Any], *, is_strict: bool = True
+) -> tuple[Params | None, Problems]:
+    """The task's Params of JSON `values`, or every problem by parameter.
+
+    Where it is not strict, texts may stand for numbers and the like.
+    """
+    return _convert(task.params, values, is_strict=is_strict)
 
 
 def check_params(task: TaskType, params: Params, registry: Registry) -> Problems:
@@ -36,9 +41,13 @@ def read_query_params(
     task: TaskType, values: Mapping[str, list[str]]
 ) -> tuple[Params | None, Problems]:
     """The same of a query string, each name with all its texts; lists may repeat the name."""
+    return read_params(task, parse_query_values(task, values), is_strict=False)
+
+
+def parse_query_values(task: TaskType, values: Mapping[str, list[str]]) -> dict[str, Any]:
+    """What the texts of a query string mean to the task, as far as that can be told."""
     hints = _hints(task.params)
-    parsed = {name: _from_texts(hints.get(name, str), texts) for name, texts in values.items()}
-    return _convert(task.params, parsed, is_strict=False)
+    return {name: _from_texts(hints.get(name, str), texts) for name, texts in values.items()}
 
 
 def parse_boolean(text: str) -> bool | None:

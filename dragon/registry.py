@@ -8,13 +8,13 @@ from typing import Any
 
 from dragon.errors import InvalidSettings, UnknownTask
 from dragon.schemas import HOOK_TASK
-from dragon.task import TaskType
+from dragon.task import RESERVED_NAMES, TaskType
 
 
 class Registry:
     """The tasks, in the order of their names. `warm` and `environment` are for decoder children.
 
-    Raises InvalidSettings if two tasks have one name, or one is not for tasks.
+    Raises InvalidSettings if two tasks have one name, or it or a parameter's name is not for them.
     """
 
     def __init__(
@@ -25,6 +25,7 @@ class Registry:
     ) -> None:
         self._tasks: dict[str, TaskType] = {}
         for task in sorted(tasks, key=lambda task: task.name):
+            _refuse_reserved(task)
             _refuse_twice(self._tasks.setdefault(task.name, task), task)
             _refuse_hook(task)
         self.warm = tuple(warm)
@@ -60,6 +61,12 @@ class Registry:
 
     def __iter__(self) -> Iterator[TaskType]:
         return iter(self._tasks.values())
+
+
+def _refuse_reserved(task: TaskType) -> None:
+    if taken := RESERVED_NAMES.intersection(task.params.__struct_fields__):
+        words = f"the task {task.name!r} has a parameter {min(taken)!r}"
+        raise InvalidSettings(f"task_packages: {words}, which create_file takes for itself")
 
 
 def _refuse_twice(known: TaskType, task: TaskType) -> None:

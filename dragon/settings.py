@@ -18,7 +18,8 @@ from dragon.urls import split_server_url, split_store_url, split_valkey_url
 
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
-Pauses = Annotated[tuple[Annotated[float, Meta(ge=0)], ...], Meta(min_length=1)]
+NotNegative = Annotated[float, Meta(ge=0)]
+Pauses = Annotated[tuple[NotNegative, ...], Meta(min_length=1)]
 Share = Annotated[float, Meta(gt=0)]
 NotEmpty = Annotated[str, Meta(min_length=1)]
 
@@ -95,6 +96,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_tasks_per_request: Positive = 10_000
     read_timeout_seconds: Seconds = 30.0
     write_timeout_seconds: Seconds = 30.0
+    wait_seconds: NotNegative = 5.0
+    max_wait_seconds: NotNegative = 60.0
     reuse_seconds: Annotated[int, Meta(ge=0)] = 3600
     idempotency_seconds: Positive = 86_400
     retention_seconds: Positive = 30 * 86_400

@@ -81,6 +81,12 @@ What it is told, JSON of at most 1 KiB, the callable gets: ten times a second at
 """
 
 
+RESERVED_NAMES = frozenset(
+    ("secret", "api_key", "account", "expires", "signature", "wait", "fallback", "error")
+)
+"""What a URL of create_file says besides the parameters of a task, none of which is called so."""
+
+
 class Params(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The parameters of a task; subclass it. Every task takes these two."""
 

@@ -43,6 +43,7 @@ retry_base_seconds = 0.1
 drain_seconds = 1.0
 webhook_retry_seconds = [0.0, 0.1, 0.1, 0.1]
 webhook_timeout_seconds = 1.0
+wait_seconds = 0.5
 
 [[accounts]]
 name = "acme"
@@ -57,7 +58,7 @@ referrers = ["example.com", "*.example.org"]
 
 [[accounts]]
 name = "other"
-secrets = ["other-secret"]
+secrets = ["other-secret", "other-older-secret"]
 
 [[accounts]]
 name = "keeper"

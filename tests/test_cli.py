@@ -17,7 +17,7 @@ from tests.support import SECRET, Dragon
 def test_help_names_every_command() -> None:
     ended = dragon_command("--help")
     assert ended.returncode == 0
-    for command in ("run", "serve", "worker", "create", "status"):
+    for command in ("run", "serve", "worker", "create", "status", "sign"):
         assert re.search(rf"^  {command} +[A-Z]", ended.stdout, re.M), command
         assert dragon_command(command, "--help").returncode == 0
 

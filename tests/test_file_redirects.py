@@ -1,6 +1,7 @@
 """Redirects to output files: which name selects which file, how long a redirect is kept."""
 
 import asyncio
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from dragon.http.caching import cache_control
 from tests.conftest import Answer, Api, Origin
-from tests.support import DEADLINE_SECONDS, SECRET, Dragon
+from tests.support import API_KEY, DEADLINE_SECONDS, PAGE, SECRET, Dragon
 
 pytestmark = pytest.mark.usefixtures("no_bugs")
 
@@ -73,18 +75,77 @@ async def test_several_files_answer_to_no_other_name(
 
 async def test_a_redirect_is_kept_no_longer_than_its_file(api: Api, path: str) -> None:
     answer = await select(api, path.split("/")[2], "")
-    seconds = int(answer.headers["Cache-Control"].removeprefix("max-age="))
+    seconds = int(answer.headers["Cache-Control"].removeprefix("public, max-age="))
     file = (await api.ask("GET", path)).headers["Cache-Control"]
     assert 0 < seconds <= int(file.split("max-age=")[1].split(",")[0]) + 1
+
+
+async def create_by_get(api: Api, origin: Origin, **headers: str) -> str:
+    """`Cache-Control` of a redirect to a thumbnail; credentials are in the URL or in headers."""
+    query = {"task_name": "image.thumb", "url": origin.url("rocket.jpg")}
+    if not headers:
+        query["secret"] = SECRET
+    answer = await api.ask("GET", "/v1/create_file/a.jpg", params=query, headers=headers)
+    assert answer.status == 302
+    return answer.headers["Cache-Control"]
 
 
 async def test_a_redirect_that_a_get_creates_is_kept_while_it_is_reused(
     api: Api, origin: Origin
 ) -> None:
-    query = {"task_name": "image.thumb", "url": origin.url("rocket.jpg")}
-    answer = await api.ask("GET", "/v1/create_file/a.jpg", params=query, headers=api.headers)
-    assert answer.status == 302
-    assert 3590 < int(answer.headers["Cache-Control"].removeprefix("max-age=")) <= 3600
+    for _ in range(2):
+        caching = await create_by_get(api, origin)
+        match = re.fullmatch(r"public, max-age=(\d+), stale-while-revalidate=3600", caching)
+        assert match
+        assert 3590 < int(match[1]) <= 3600
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": f"Secret {SECRET}"},
+        {"Authorization": f"Api-Key {API_KEY}", "Referer": PAGE},
+    ],
+)
+async def test_what_headers_open_is_kept_by_no_cache_that_others_share(
+    api: Api, origin: Origin, headers: dict[str, str]
+) -> None:
+    assert (await create_by_get(api, origin, **headers)).startswith("private, max-age=3")
+
+
+async def test_what_a_page_opens_with_an_api_key_is_kept_by_its_browser_alone(
+    api: Api, origin: Origin
+) -> None:
+    query = {"task_name": "image.thumb", "url": origin.url("rocket.jpg"), "api_key": API_KEY}
+    options: dict[str, Any] = {"params": query, "headers": {"Referer": PAGE}}
+    first = await api.ask("GET", "/v1/create_file/a.jpg", **options)
+    assert first.headers["Cache-Control"].startswith("private, max-age=3")
+    # The server remembers what it answered, and for which page.
+    for page in ("https://evil.net/", None):
+        options["headers"] = {"Referer": page} if page else {}
+        assert (await api.ask("GET", "/v1/create_file/a.jpg", **options)).status == 401
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        ((3600, 3600, 9000), "public, max-age=3600, stale-while-revalidate=3600"),
+        ((3600, 3600, 5000), "public, max-age=3600, stale-while-revalidate=1400"),
+        ((3600, 3600, 3600.9), "public, max-age=3600"),
+        ((3600, 3600, 60), "public, max-age=60"),
+        ((3600, 0, 9000), "public, max-age=3600"),
+        ((3600, 3600, 0.9), "no-store"),
+        ((0.9, 3600, 9000), "no-store"),
+        ((3600, 3600, -1), "no-store"),
+        ((-1, 3600, 9000), "no-store"),
+    ],
+)
+def test_a_redirect_is_never_used_longer_than_what_it_leads_to_is_there(
+    seconds: tuple[float, float, float], words: str
+) -> None:
+    fresh, stale, left = seconds
+    caching = cache_control(fresh, stale_seconds=stale, left_seconds=left)
+    assert caching == words
 
 
 async def test_the_answer_to_a_post_and_every_error_are_never_kept(

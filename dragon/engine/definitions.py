@@ -7,7 +7,8 @@ import msgspec
 from msgspec import Struct
 
 from dragon.errors import UnknownTask
-from dragon.params import check_params, json_or_text, read_params, read_query_params
+from dragon.formats import ELSEWHERE, choose_formats
+from dragon.params import check_params, json_or_text, parse_query_values, read_params
 from dragon.registry import Registry
 from dragon.task import HttpUrl, Params, Problems, TaskType
 
@@ -43,33 +44,46 @@ class Definition(Struct, frozen=True, kw_only=True):
     url_callback: str | None = None
     url_errback: str | None = None
     """Where wrong parameters are told too, unless it is wrong itself."""
-
-
-_Read = Callable[[TaskType, Mapping[str, Any]], tuple[Params | None, Problems]]
+    is_negotiated: bool = False
+    """Whether another client would get another format."""
 
 
 class NotADefinition(Exception):
     """There is no task to answer for: the whole request is refused, with these words."""
 
 
-def read_definition(registry: Registry, value: Any) -> Definition:
-    """The definition that a JSON value holds; raises NotADefinition."""
+def read_definition(registry: Registry, value: Any, accept: str | None = None) -> Definition:
+    """The definition that a JSON value holds; raises NotADefinition.
+
+    With `accept`, the header of that name, a format may be `auto`.
+    """
     if not isinstance(value, dict):
         raise NotADefinition("a task definition must be an object")
-    return _read(registry, value, read_params)
+    return _read(registry, value, accept)
 
 
-def read_query_definition(registry: Registry, values: Mapping[str, list[str]]) -> Definition:
-    """The definition that a query string holds; raises NotADefinition."""
+def read_query_definition(
+    registry: Registry, values: Mapping[str, list[str]], accept: str | None = None
+) -> Definition:
+    """The same of what a query string holds."""
     systems = {name: json_or_text(texts[0]) for name, texts in values.items() if _is_system(name)}
-    return _read(registry, {**values, **systems}, read_query_params)
+    return _read(registry, {**values, **systems}, accept, parse_query_values)
 
 
-def _read(registry: Registry, values: Mapping[str, Any], read: _Read) -> Definition:
+def _read(
+    registry: Registry,
+    values: Mapping[str, Any],
+    accept: str | None,
+    parse: Callable[[TaskType, Mapping[str, Any]], dict[str, Any]] | None = None,
+) -> Definition:
     task = _find_task(registry, values)
-    params, problems = read(
-        task, {name: value for name, value in values.items() if not _is_system(name)}
-    )
+    own = {name: value for name, value in values.items() if not _is_system(name)}
+    own = parse(task, own) if parse else own
+    chosen = choose_formats(task.params, own, accept or "")
+    known = own if accept is None else own | chosen
+    params, problems = read_params(task, known, is_strict=parse is None)
+    if accept is None:
+        problems |= {name: [ELSEWHERE] for name in chosen}
     if params is not None:
         problems |= check_params(task, params, registry)
     store = _read_store(values.get("task_store", {}))
@@ -85,14 +99,17 @@ def _read(registry: Registry, values: Mapping[str, Any], read: _Read) -> Definit
         metas=values.get("task_metas"),
         store=store or TaskStore(),
         url_callback=params.url_callback if params else None,
-        url_errback=params.url_errback if params else _errback(task, values, read),
+        url_errback=params.url_errback if params else _errback(task, own, is_strict=parse is None),
+        is_negotiated=bool(chosen),
     )
 
 
-def _errback(task: TaskType, values: Mapping[str, Any], read: _Read) -> str | None:
+def _errback(task: TaskType, values: Mapping[str, Any], *, is_strict: bool) -> str | None:
     """The only parameter that counts where others are wrong."""
     alone = {name: value for name, value in values.items() if name == "url_errback"}
-    params, _ = read(msgspec.structs.replace(task, params=Params), alone)
+    params, _ = read_params(
+        msgspec.structs.replace(task, params=Params), alone, is_strict=is_strict
+    )
     return params.url_errback if params else None
 
 

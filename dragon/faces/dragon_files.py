@@ -1,27 +1,50 @@
 """What every version of the Dragon tasks API does with files: wait, and redirect to one."""
 
-from aiohttp import web
-from msgspec import Struct
+from aiohttp import hdrs, web
+from msgspec import UNSET, Struct, UnsetType
 
-from dragon.engine.definitions import Definition, NotADefinition, read_query_definition
 from dragon.engine.engine import Engine
-from dragon.engine.file_jobs import FileJobs
+from dragon.engine.file_jobs import FileJobs, Wish
 from dragon.engine.outputs import Outputs
-from dragon.errors import BadRequest, Problem
+from dragon.faces.file_requests import FileRequest, FileRequests, filename_of
 from dragon.faces.version import Version
-from dragon.http.authentication import Accounts
-from dragon.http.creation import prepare, read_creation
+from dragon.http.caching import NO_STORE, cache_control
+from dragon.http.creation import prepare
 from dragon.http.errors import WrongRequest, raw_json_response
 from dragon.http.files import NO_FILE, REDIRECTED, Filename, base_url, choose_file, redirect_to
 from dragon.http.idempotency import Repeatable
-from dragon.http.parameters import Parameters, task_query
-from dragon.http.routes import CONFLICT, About, BodyCredentials, Route, TaskDefinition, told
+from dragon.http.parameters import Parameters
+from dragon.http.placeholders import pictured
+from dragon.http.routes import (
+    BUG,
+    CONFLICT,
+    UNAUTHORIZED,
+    About,
+    BodyCredentials,
+    Route,
+    TaskDefinition,
+    told,
+)
+from dragon.http.signed_urls import SignatureQuery
+from dragon.http.waiting import (
+    NOT_READY,
+    REDIRECTED_ELSEWHERE,
+    ErrorAs,
+    Fallback,
+    Wait,
+    WaitingQuery,
+    not_ready,
+)
 from dragon.schemas import Key, Record
 from dragon.settings import Settings
+from dragon.store.clock import StoreClock
 
 
 class CreateFileBody(BodyCredentials, frozen=True, kw_only=True):
     task: TaskDefinition
+    wait: Wait | UnsetType = UNSET
+    fallback: Fallback | UnsetType = UNSET
+    error: ErrorAs | UnsetType = UNSET
 
 
 class CreateFileQuery(Struct, frozen=True, kw_only=True):
@@ -40,17 +63,19 @@ class DragonFiles:
         self,
         version: Version,
         settings: Settings,
-        accounts: Accounts,
         engine: Engine,
         jobs: FileJobs,
+        requests: FileRequests,
         outputs: Outputs,
+        clock: StoreClock,
     ) -> None:
         self._version = version
         self._settings = settings
-        self._accounts = accounts
         self._engine = engine
         self._jobs = jobs
+        self._requests = requests
         self._outputs = outputs
+        self._clock = clock
 
     def routes(self) -> list[Route]:
         file, create_file = self._version.path + "/file", self._version.path + "/create_file"
@@ -64,12 +89,18 @@ class DragonFiles:
             query=(FileQuery,),
             answers=answers,
         )
+        created = {302: REDIRECTED_ELSEWHERE, 400: wrong, 401: UNAUTHORIZED, 404: NO_FILE}
+        created |= {422: CONFLICT, 500: BUG, 503: NOT_READY}
+        created = {
+            status: answer if status < 400 else pictured(answer)
+            for status, answer in created.items()
+        }
         about_get = About(
             summary="Create a task, or find one that is the same, and be redirected to its file",
             credentials="account",
             path=Filename,
-            query=(CreateFileQuery,),
-            answers=answers,
+            query=(CreateFileQuery, WaitingQuery, SignatureQuery),
+            answers={status: answer for status, answer in created.items() if status != 422},
         )
         about_post = About(
             summary="Create a task, wait for it, and be redirected to its file",
@@ -77,7 +108,7 @@ class DragonFiles:
             path=Filename,
             headers=(Repeatable,),
             body=CreateFileBody,
-            answers={**answers, 422: CONFLICT},
+            answers=created,
         )
         return [
             *(Route("GET", path, self.file, about_file) for path in _paths(file)),
@@ -92,44 +123,53 @@ class DragonFiles:
         parameters = Parameters.of_query(request)
         key = parameters.take_key()
         parameters.check()
-        record = await self._jobs.wait(key, self._wanted(request))
-        return self._redirect(request, record, self._jobs.seconds_left(record))
+        filename = filename_of(request)
+        partial = filename if self._version.has_partial_files else ""
+        record = await self._jobs.wait(key, Wish(filename=partial))
+        caching = cache_control(self._jobs.seconds_left(record))
+        return self._redirect(record, base_url(request, self._settings), filename, caching)
 
     async def create_file(self, request: web.Request) -> web.Response:
-        account, parameters = await read_creation(request, self._accounts, self._settings)
-        definitions = parameters.take_definition(self._engine.registry)
-        parameters.check()
-        submission = await prepare(request, self._engine, self._settings, account, definitions)
-        record = await self._jobs.run(submission, self._wanted(request))
-        return self._redirect(request, record, 0)
+        read = await self._requests.read_post(request)
+        wish = read.wish(has_partial_files=self._version.has_partial_files)
+        submission = await prepare(
+            request, self._engine, self._settings, read.caller.account, [read.definition]
+        )
+        record = await self._jobs.run(submission, wish)
+        return self._answer(read, wish, record, NO_STORE)
 
     async def create_file_by_get(self, request: web.Request) -> web.Response:
-        account = self._accounts.authenticate(request, None)
-        definition = self._read_query_definition(request)
-        url = base_url(request, self._settings)
-        record = await self._jobs.run_reusable(definition, account, url, self._wanted(request))
-        return self._redirect(request, record, self._jobs.reuse_seconds_left(record))
+        read = self._requests.read_get(request)
+        wish = read.wish(has_partial_files=self._version.has_partial_files)
+        record = self._jobs.find_reusable(read.fingerprint)
+        if record is None:
+            record = await self._jobs.run_reusable(
+                read.definition, read.caller.account, read.url, read.fingerprint, wish
+            )
+        response = self._answer(read, wish, record, self._caching(read, record))
+        if read.definition.is_negotiated:
+            response.headers[hdrs.VARY] = hdrs.ACCEPT
+        return response
 
-    def _wanted(self, request: web.Request) -> str:
-        """The name of the file for which the end need not be waited for."""
-        return _filename(request) if self._version.has_partial_files else ""
+    def _caching(self, read: FileRequest, record: Record) -> str:
+        now = self._clock.now()
+        return cache_control(
+            self._jobs.reusable_until(record) - now,
+            is_public=read.caller.is_told_by_url,
+            stale_seconds=self._settings.reuse_seconds,
+            left_seconds=min(record.expires, read.caller.expires) - now,
+        )
 
-    def _read_query_definition(self, request: web.Request) -> Definition:
-        try:
-            return read_query_definition(self._engine.registry, task_query(request))
-        except NotADefinition as error:
-            raise BadRequest([Problem("task_name", "query", str(error))]) from None
+    def _answer(self, read: FileRequest, wish: Wish, record: Record, caching: str) -> web.Response:
+        if not wish.is_granted(record):
+            return not_ready(read.waiting, record.update.key, read.url, read.size)
+        return self._redirect(record, read.url, read.filename, caching)
 
-    def _redirect(self, request: web.Request, record: Record, cache_seconds: float) -> web.Response:
+    def _redirect(self, record: Record, url: str, filename: str, caching: str) -> web.Response:
         if record.update.state == "error":
             return raw_json_response(self._version.translate(record.update), 400)
-        file = choose_file(record, _filename(request))
-        url = base_url(request, self._settings)
-        return redirect_to(self._outputs.url(file, url, record.update.key), cache_seconds)
-
-
-def _filename(request: web.Request) -> str:
-    return request.match_info.get("filename", "")
+        file = choose_file(record, filename)
+        return redirect_to(self._outputs.url(file, url, record.update.key), caching)
 
 
 def _paths(path: str) -> tuple[str, str, str]:

@@ -1,4 +1,4 @@
-"""The page that a browser gets at /, the samples at /static/… and the module for other pages."""
+"""The page that a browser gets at /, the samples at /static/…, and modules to be imported."""
 
 from importlib import resources
 
@@ -15,9 +15,11 @@ _TYPES = {
     "sample.mp3": "audio/mpeg",
     "sample.mp4": "video/mp4",
 }
-_MODULE = {
+_MODULES = {
     "dragon.js": "text/javascript",
     "dragon.d.ts": "application/typescript",
+    "sign.js": "text/javascript",
+    "sign.d.ts": "application/typescript",
 }
 _FROM_ANYWHERE = {
     hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*",
@@ -30,14 +32,13 @@ class Pages:
 
     def __init__(self) -> None:
         folder = resources.files("dragon.web")
-        self._files = {name: folder.joinpath(name).read_bytes() for name in _TYPES | _MODULE}
+        self._files = {name: folder.joinpath(name).read_bytes() for name in _TYPES | _MODULES}
 
     def routes(self) -> list[Route]:
         return [
             Route("GET", "/", self.index, INDEX),
             Route("GET", "/static/{name}", self.static, STATIC),
-            Route("GET", "/dragon.js", self.module, MODULE),
-            Route("GET", "/dragon.d.ts", self.module, TYPES),
+            *(Route("GET", f"/{name}", self.module, _about(name)) for name in _MODULES),
         ]
 
     async def index(self, _: web.Request) -> web.Response:
@@ -52,7 +53,7 @@ class Pages:
     async def module(self, request: web.Request) -> web.Response:
         """Pages of other origins import it: what a browser then asks for must be allowed to all."""
         name = request.path.removeprefix("/")
-        answer = self._answer(name, _MODULE[name])
+        answer = self._answer(name, _MODULES[name])
         answer.headers.update(_FROM_ANYWHERE)
         return answer
 
@@ -83,11 +84,15 @@ STATIC = About(
         404: told("There is no such file.", Failure),
     },
 )
-MODULE = About(
-    summary="A module for pages: creates tasks and follows them",
-    answers={200: Answer("The module.", {_MODULE["dragon.js"]: ()}, _CACHED)},
-)
-TYPES = About(
-    summary="Its types, in TypeScript",
-    answers={200: Answer("The types.", {_MODULE["dragon.d.ts"]: ()}, _CACHED)},
-)
+_SUMMARIES = {
+    "dragon.js": "A module for pages: creates tasks and follows them",
+    "sign.js": "A module for programs: signs the addresses of pictures",
+}
+
+
+def _about(name: str) -> About:
+    what = "module" if name in _SUMMARIES else "types"
+    return About(
+        summary=_SUMMARIES.get(name, f"The types of {name.partition('.')[0]}.js, in TypeScript"),
+        answers={200: Answer(f"The {what}.", {_MODULES[name]: ()}, _CACHED)},
+    )

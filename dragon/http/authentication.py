@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -15,9 +16,19 @@ WRONG = "the credentials are missing or wrong"
 NOT_LISTED = "this page is not on the list of referrers of the api key"
 
 
-class _Entry(Struct, frozen=True):
+_Entry = tuple[Account, ReferrerRules | None]
+
+
+class Caller(Struct, frozen=True, kw_only=True):
+    """Who asks: the account, and what else follows from the credentials."""
+
     account: Account
-    rules: ReferrerRules | None
+    rules: ReferrerRules | None = None
+    """Of the api key, where there is one: the pages that may use it."""
+    is_told_by_url: bool = False
+    """Whether the same URL is all that anybody needs to get the same."""
+    expires: float = inf
+    """The unix time from which on the credentials are good no longer."""
 
 
 class Accounts:
@@ -27,30 +38,33 @@ class Accounts:
         self._entries: dict[tuple[str, bytes], _Entry] = {}
         for account in settings.accounts:
             for secret in account.secrets:
-                self._entries["secret", _hash(secret)] = _Entry(account, None)
+                self._entries["secret", _hash(secret)] = account, None
             for api_key in account.api_keys:
                 rules = ReferrerRules(api_key.referrers)
-                self._entries["api_key", _hash(api_key.key)] = _Entry(account, rules)
+                self._entries["api_key", _hash(api_key.key)] = account, rules
 
     def authenticate(self, request: web.Request, body: Mapping[str, Any] | None) -> Account:
         """The account; raises Unauthorized, in the same words for missing and wrong credentials.
 
         The header wins over the body, the body over the query.
         """
-        entry = self._find(request, body)
+        return self.identify(request, body).account
+
+    def identify(self, request: web.Request, body: Mapping[str, Any] | None) -> Caller:
+        """The account and how it was found; raises as `authenticate` does."""
+        account, rules = self._find(request, body)
         headers = request.headers
-        if entry.rules and not entry.rules.allows(
-            headers.get(hdrs.REFERER), headers.get(hdrs.ORIGIN)
-        ):
+        if rules and not rules.allows(headers.get(hdrs.REFERER), headers.get(hdrs.ORIGIN)):
             raise Unauthorized(NOT_LISTED)
-        return entry.account
+        is_told_by_url = rules is None and not body and hdrs.AUTHORIZATION not in headers
+        return Caller(account=account, rules=rules, is_told_by_url=is_told_by_url)
 
     def authenticate_owner(self, request: web.Request, body: Mapping[str, Any] | None) -> Account:
         """The same by a secret alone: an api key, which anybody can read, is as good as none."""
-        entry = self._find(request, body)
-        if entry.rules:
+        account, rules = self._find(request, body)
+        if rules:
             raise Unauthorized(WRONG)
-        return entry.account
+        return account
 
     def _find(self, request: web.Request, body: Mapping[str, Any] | None) -> _Entry:
         kind, value = _credentials(request, body or {})

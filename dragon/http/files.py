@@ -9,6 +9,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 from dragon.engine.file_jobs import FileJobs
 from dragon.engine.outputs import Outputs
 from dragon.errors import BadRequest, FileNotFound, Problem
+from dragon.http.caching import cache_control
 from dragon.http.errors import Failure, WrongRequest
 from dragon.http.routes import About, Answer, Route, told
 from dragon.http.stored import send_stored
@@ -46,9 +47,8 @@ def choose_file(record: Record, filename: str) -> OutputFile:
     raise FileNotFound(f"'{filename[:100]}' is not a valid filename, choose one of: {names}")
 
 
-def redirect_to(url: str, cache_seconds: float) -> web.Response:
-    """302 to a file, cached no longer than the answer holds."""
-    caching = f"max-age={int(cache_seconds)}" if cache_seconds >= 1 else "no-store"
+def redirect_to(url: str, caching: str) -> web.Response:
+    """302 to a file, kept by caches as `caching` says."""
     return web.Response(status=302, headers={hdrs.LOCATION: url, hdrs.CACHE_CONTROL: caching})
 
 
@@ -117,7 +117,7 @@ class FilesHandler:
         if file is None:
             raise web.HTTPNotFound
         if file.store == SIGNED:
-            return redirect_to(file.path, self._jobs.seconds_left(record))
+            return redirect_to(file.path, cache_control(self._jobs.seconds_left(record)))
         if file.store:
             return await self._serve_stored(request, record, file)
         if not self._outputs.path(file).is_file():
@@ -148,7 +148,7 @@ class FilesHandler:
         if record.update.is_final:
             seconds = max(1, min(seconds, self._jobs.seconds_left(record)))
         url = await bucket.signed_url(file.path, seconds)
-        return redirect_to(url, seconds / 2 if record.update.is_final else 0)
+        return redirect_to(url, cache_control(seconds / 2 if record.update.is_final else 0))
 
     def _headers(self, record: Record) -> dict[str, str]:
         return {

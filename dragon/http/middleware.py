@@ -8,12 +8,13 @@ from aiohttp import hdrs, web
 
 from dragon.errors import DragonError
 from dragon.http.errors import bug_response, error_response, http_error_response
+from dragon.http.placeholders import error_picture, error_picture_size
 
 log = structlog.get_logger()
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_OPEN_PATHS = ("/v1/", "/v2/", "/files/")
+_OPEN_PATHS = ("/v1/", "/v2/", "/files/", "/placeholder/")
 _PREFLIGHT = {
     hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, HEAD, POST, DELETE, OPTIONS",
     hdrs.ACCESS_CONTROL_ALLOW_HEADERS: (
@@ -40,6 +41,9 @@ async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     except Exception:
         log.exception("request_bug", method=request.method, path=request.path)
         response = bug_response()
+    if response.status >= 400 and isinstance(response, web.Response):
+        size = error_picture_size(request)
+        response = error_picture(response, size) if size else response
     log.info(
         "request",
         method=request.method,
@@ -55,5 +59,5 @@ async def allow_all_origins(request: web.Request, response: web.StreamResponse) 
     if request.path.startswith(_OPEN_PATHS):
         response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = "*"
         response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = (
-            "Content-Range, ETag, Location, Retry-After"
+            "Content-Range, Dragon-Error, ETag, Location, Retry-After"
         )

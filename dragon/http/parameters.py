@@ -15,6 +15,7 @@ from dragon.params import parse_boolean
 from dragon.registry import Registry
 from dragon.schemas import Key
 from dragon.settings import Settings
+from dragon.task import RESERVED_NAMES
 
 Keys = Annotated[list[Key], Meta(min_length=1)]
 
@@ -72,6 +73,28 @@ class Parameters:
         self._problems.append(Problem("heartbeat", "query", words))
         return None
 
+    def take_seconds(self, name: str, most: float) -> float | None:
+        """None where it is not given."""
+        value = self._take(name)
+        if value is None:
+            return None
+        if self._location == "query":
+            value = _number(value[-1])
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+            self.note(name, f"{name} must be a number of seconds from 0 to {most:g}")
+            return None
+        return value
+
+    def take_string(self, name: str) -> str | None:
+        """None where it is not given, and where it is none."""
+        value = self._take(name)
+        if isinstance(value, list) and self._location == "query":
+            value = value[-1]
+        if value is not None and not isinstance(value, str):
+            self.note(name, f"{name} must be a string")
+            return None
+        return value
+
     def take_definitions(self, registry: Registry, settings: Settings) -> list[Definition]:
         """`tasks`: a list of definitions, or a single one."""
         value = self._take("tasks")
@@ -87,13 +110,16 @@ class Parameters:
             return []
         return self._definitions("tasks", values, registry)
 
-    def take_definition(self, registry: Registry) -> list[Definition]:
-        """`task`: one definition, as a list of one, or of none if it is wrong."""
+    def take_definition(self, registry: Registry, accept: str) -> list[Definition]:
+        """`task`: one definition, as a list of one, or of none if it is wrong.
+
+        `accept`, the header of that name, decides about formats.
+        """
         value = self._take("task")
         if value is None:
             self.note("task", "task is missing")
             return []
-        return self._definitions("task", [value], registry)
+        return self._definitions("task", [value], registry, accept)
 
     def take_keys(self, name: str, settings: Settings) -> list[str]:
         """One or more task keys."""
@@ -135,12 +161,12 @@ class Parameters:
         return self._values.get(name)
 
     def _definitions(
-        self, name: str, values: Sequence[Any], registry: Registry
+        self, name: str, values: Sequence[Any], registry: Registry, accept: str | None = None
     ) -> list[Definition]:
         definitions = []
         for index, value in enumerate(values):
             try:
-                definitions.append(read_definition(registry, value))
+                definitions.append(read_definition(registry, value, accept))
             except NotADefinition as error:
                 place = f"{name}[{index}]" if len(values) > 1 else name
                 self.note(name, f"{place}: {error}")
@@ -148,8 +174,17 @@ class Parameters:
 
 
 def task_query(request: web.Request) -> dict[str, list[str]]:
-    """The query string without credentials: the definition that a GET carries."""
-    return {name: texts for name, texts in _lists(request.query).items() if name not in CREDENTIALS}
+    """The definition that the query string of a GET carries, without what is the method's."""
+    return {
+        name: texts for name, texts in _lists(request.query).items() if name not in RESERVED_NAMES
+    }
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _lists(query: MultiMapping[str]) -> dict[str, list[str]]:
