@@ -137,6 +137,18 @@ async def test_nobody_deletes_the_files_of_others(store: Store, index: StoredInd
     assert await index.usage("acme") == 5
 
 
+async def test_an_entry_whose_record_is_gone_can_be_deleted(
+    store: Store, index: StoredIndex
+) -> None:
+    """As after a Valkey that lost some of its data."""
+    held, files = await end(store, 5)
+    await store.client.delete(store.keys.job(held.job.key))
+    await index.set_lifetime("acme", 5)
+    assert await delete(index, files) == (1, 5)
+    assert await index.usage("acme") == 0
+    assert not await store.client.exists(store.keys.job(held.job.key))
+
+
 async def test_a_job_without_its_file_answers_no_identical_request(
     store: Store, index: StoredIndex
 ) -> None:
@@ -314,6 +326,20 @@ async def test_children_that_made_nothing_are_kept_as_their_parent_would_be_with
     await finish(store, top)
     assert await seconds_kept(store, plain) == pytest.approx(100, abs=2)
     assert await seconds_kept(store, storing) > DAY_SECONDS
+    assert await seconds_kept(store, top.job.key) > DAY_SECONDS
+    await delete(index, files)
+    assert await seconds_kept(store, top.job.key) == pytest.approx(100, abs=2)
+
+
+async def test_a_child_that_is_forgotten_keeps_its_parent_no_longer(
+    store: Store, index: StoredIndex
+) -> None:
+    await index.set_lifetime("acme", 0)
+    top = await parent_of(store, retention_seconds=100)
+    first, _ = await end_child(store, top, 5)
+    _, files = await end_child(store, top, 5, place=2)
+    await finish(store, top)
+    await store.forget(0, [first])
     assert await seconds_kept(store, top.job.key) > DAY_SECONDS
     await delete(index, files)
     assert await seconds_kept(store, top.job.key) == pytest.approx(100, abs=2)

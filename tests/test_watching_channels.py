@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from dragon.schemas import CHANNEL_LENGTH, Claim, Update, decode_status, new_key
+from dragon.store.stored import StoredIndex
 from tests.jobs import submission
-from tests.support import until
+from tests.stores import made
+from tests.support import eventually, until
 from tests.watchers import Process, assert_whole, finish, follow, tell_progress
 
 
@@ -55,6 +57,22 @@ async def test_an_end_that_was_told_while_the_feed_was_cut_is_read(process: Proc
         async with asyncio.timeout(5):
             [told] = await watch.changes()
         assert told.is_final
+
+
+async def test_records_that_are_outdated_are_told_and_after_a_gap_all_are(
+    process: Process,
+) -> None:
+    told: list[list[str]] = []
+    process.watches.on_outdated = lambda keys: told.append(list(keys))
+    [held] = await process.start_jobs()
+    [file] = made(held, 5)
+    await process.store.finish(held, "success", b"{}", [file])
+    path = file.path.partition("/")[2]
+    await StoredIndex(process.store).unstore("acme", 0, {held.job.key: [path]})
+    await eventually(lambda: told == [[held.job.key]])
+    await process.store.client.client_kill_filter(_type="pubsub")
+    await eventually(lambda: told == [[held.job.key], []])
+    assert process.watches.is_live
 
 
 async def test_watches_opened_while_the_feed_connects_are_all_live(
