@@ -18,6 +18,7 @@ from dragon.settings import StoreSettings
 from dragon.storage.bucket import Bucket
 from tests.conftest import Api
 from tests.http_faults import Fault, FaultyServer, choose
+from tests.keeper import Keeper
 from tests.s3 import ACCESS_KEY, PREFIX, S3, SECRET_KEY, Look
 from tests.stores import FILE
 from tests.support import CONFIG, MEDIA, Dragon, Part, eventually
@@ -77,6 +78,18 @@ async def test_a_file_goes_to_the_store_and_is_served(stored: Dragon, api: Api, 
     assert served.headers["Cache-Control"].startswith("public, max-age=9")
     assert served.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
     assert served.headers["Access-Control-Allow-Origin"] == "*"
+
+
+async def test_an_account_lists_and_deletes_what_is_in_the_store(api: Api, seen: Look) -> None:
+    keeper = Keeper(api)
+    urls = await keeper.make("one", "two")
+    names = await keeper.names()
+    assert set(names) <= {path.removeprefix("keeper/") for path in seen.paths()}
+    public = f"https://cdn.example.com/{PREFIX}/keeper/{names[0]}"
+    assert await keeper.delete(urls=public) == {"deleted": 1, "freed": 3, "usage": 3}
+    assert [path for path in seen.paths() if "keeper" in path] == ["keeper/" + names[1]]
+    assert await keeper.delete(names[1]) == {"deleted": 1, "freed": 3, "usage": 0}
+    assert {(await api.ask("GET", url.removeprefix(api.url))).status for url in urls} == {404}
 
 
 async def test_the_file_is_a_source_of_another_task(api: Api) -> None:

@@ -98,6 +98,15 @@ async def test_p29_a_rolling_upgrade_loses_nothing(
     assert set(await fleet.attempts(fleet.ledger.keys)) == {1}
 
 
+STORAGE = (
+    ("GET", "/files"),
+    ("DELETE", "/files?max_age=0"),
+    ("GET", "/expiration"),
+    ("POST", "/expiration?days=0"),
+)
+"""What only a secret may ask for."""
+
+
 @pytest.mark.chaos(ci=1, long=1)
 async def test_p34_credentials_keep_their_class(fleet: Fleet, n: int) -> None:
     [key] = await fleet.submit([{"task_name": "site.write", "text": "a", "steps": 50}])
@@ -112,6 +121,10 @@ async def test_p34_credentials_keep_their_class(fleet: Fleet, n: int) -> None:
                 ("/v1/cancel", {"tasks": [key]}),
             ):
                 assert (await fleet.api().post(path, body, **headers))[0] == 401
+        headers = {"Authorization": f"Api-Key {API_KEY}", "Referer": PAGE}
+        for method, path in STORAGE:
+            refused = await fleet.api().ask(method, "/v2/storage" + path, headers=headers)
+            assert refused.status == 401
         other = {"Authorization": "Secret other-secret"}
         answers = []
         for asked in (key, unknown):
