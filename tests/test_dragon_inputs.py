@@ -74,7 +74,7 @@ async def test_what_cannot_be_read_is_told_to_its_account(
         ("A" * 26, "output", UNKNOWN),
         (failed, "output", "its task failed"),
         (running["key"], "output", "its task has not ended"),
-        (plain, "output", "its task has no such file, it made none"),
+        (plain, "output", "its task has no such file, it has none"),
         (done, "small", "its task has no such file, choose one of: 'output'"),
     ):
         url = f"dragon:{key}/{name}"

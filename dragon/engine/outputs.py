@@ -116,7 +116,8 @@ def _attempt(claim: Claim) -> str:
 
 def _may_have_more(record: Record) -> bool:
     """Files of lost attempts, or of partial results."""
-    is_plain = record.update.state == "success" and not record.files and record.attempt == 1
+    made_none = not (record.files or record.deleted)
+    is_plain = record.update.state == "success" and made_none and record.attempt == 1
     return record.attempt > 0 and not is_plain
 
 

@@ -209,7 +209,11 @@ class Run:
         [record] = await persist(
             self.claim.job.key, lambda: self._tools.store.read([self.claim.job.key])
         )
-        return record is not None and record.files == outcome.files
+        if record is None:
+            return False
+        # The account may have deleted some of them since.
+        made = {file.path for file in (*record.files, *record.deleted)}
+        return made == {file.path for file in outcome.files}
 
 
 def _disk_error_words(error: OSError) -> str:

@@ -120,7 +120,7 @@ class Sources:
         if file := find_file(record.files, name):
             return file
         names = ", ".join(f"'{file.name}'" for file in record.files)
-        words = f"choose one of: {names}" if names else "it made none"
+        words = f"choose one of: {names}" if names else "it has none"
         raise TaskFailed(f"its task has no such file, {words}")
 
     async def _read(self, key: str) -> Record:
