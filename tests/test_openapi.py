@@ -13,6 +13,7 @@ from dragon.registry import Registry
 from tests.conftest import Api
 from tests.examples import definitions
 from tests.routes import routes
+from tests.support import API_KEY, PAGE
 
 DOCUMENTS = ("/v2/openapi.json", "/v2/tasks", "/v2/tasks/hello")
 
@@ -53,6 +54,17 @@ def test_each_operation_has_a_name_of_its_own_and_each_parameter_of_a_path_is_to
         assert sorted(told) == sorted(re.findall(r"{(\w+)}", path))
 
 
+def test_what_is_posted_at_the_end_of_a_task_is_told(document: dict[str, Any]) -> None:
+    hook = document["webhooks"]["task_ended"]["post"]
+    assert [one["name"] for one in hook["parameters"]] == [
+        "webhook-id",
+        "webhook-timestamp",
+        "webhook-signature",
+    ]
+    [content] = hook["requestBody"]["content"].values()
+    assert content["schema"] == {"$ref": "#/components/schemas/Status"}
+
+
 def test_a_definition_is_one_of_all_tasks_told_apart_by_their_name(
     document: dict[str, Any],
 ) -> None:
@@ -90,11 +102,15 @@ async def test_the_document_names_the_fields_of_bodies_as_the_server_does(
 async def test_each_route_asks_for_the_credentials_that_it_tells_of(
     api: Api, document: dict[str, Any]
 ) -> None:
+    page = {"Authorization": f"Api-Key {API_KEY}", "Referer": PAGE}
     for method, path, operation in operations(document):
-        if "requestBody" in operation or not operation["security"]:
-            continue
-        answer = await api.ask(method, re.sub(r"{\w+}", "x", path))
-        assert answer.status == 401, path
+        body: dict[str, Any] = {"json": {}} if "requestBody" in operation else {}
+        address = re.sub(r"{\w+}", "x", path)
+        needed = {name for one in operation["security"] for name in one}
+        answer = await api.ask(method, address, **body)
+        assert (answer.status == 401) == bool(needed), path
+        answer = await api.ask(method, address, headers=page, **body)
+        assert (answer.status == 401) == bool(needed and "query_api_key" not in needed), path
 
 
 async def test_all_tasks_are_described_each_as_by_its_name(api: Api) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 from aiohttp import web
 from msgspec import Meta, Struct
 
+from dragon.faces.webhooks import TASK_ENDED
 from dragon.http.documents import Document, Known, document_answers
 from dragon.http.errors import Failure
 from dragon.http.openapi import make_document
@@ -29,6 +30,9 @@ class TaskDescription(Struct, frozen=True, kw_only=True):
     output: Schema
 
 
+HOOKS = {"task_ended": TASK_ENDED}
+
+
 class TaskName(Struct, frozen=True):
     name: str
 
@@ -41,7 +45,7 @@ class Descriptions:
         self._tasks = Document(lambda: list(map(describe, registry)))
         self._by_name = {task.name: Document(partial(describe, task)) for task in registry}
         routes, url = [*others, *self.routes()], settings.public_url or "/"
-        self._document = Document(lambda: make_document(routes, registry, url))
+        self._document = Document(lambda: make_document(routes, HOOKS, registry, url))
 
     def routes(self) -> list[Route]:
         return [

@@ -4,15 +4,15 @@ import re
 from typing import Annotated
 
 from aiohttp import web
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from dragon.errors import UnknownDelivery
 from dragon.http.authentication import Accounts
 from dragon.http.bodies import read_body
 from dragon.http.errors import Failure, json_response
 from dragon.http.parameters import Parameters
-from dragon.http.routes import WRONG, About, BodyCredentials, Route, told
-from dragon.schemas import Key, is_key
+from dragon.http.routes import WRONG, About, Answer, BodyCredentials, Route, told
+from dragon.schemas import Key, Status, is_key
 from dragon.settings import Settings
 from dragon.store.deliveries import OUTCOMES, Deliveries, HookDelivery, Outcome, Page
 from dragon.store.store import Store
@@ -38,6 +38,20 @@ class DeliveryPath(Struct, frozen=True):
     id: Key
 
 
+class HookHeaders(Struct, frozen=True, kw_only=True):
+    """As Standard Webhooks has them."""
+
+    id: Annotated[Key, Meta(description="the same for each attempt and replay")] = field(
+        name="webhook-id"
+    )
+    timestamp: Annotated[str, Meta(description="when it was sent, in seconds of Unix time")] = (
+        field(name="webhook-timestamp")
+    )
+    signature: Annotated[str, Meta(description="`v1,…` for each secret")] | UnsetType = field(
+        name="webhook-signature", default=UNSET
+    )
+
+
 class ReplayBody(BodyCredentials, frozen=True, kw_only=True):
     pass
 
@@ -58,6 +72,16 @@ REPLAY = About(
         200: told("The delivery.", HookDelivery),
         400: WRONG,
         404: told("There is no such delivery, or it has expired.", Failure),
+    },
+)
+
+TASK_ENDED = About(
+    summary="The end of a task, told to its url_callback or url_errback",
+    headers=(HookHeaders,),
+    body=Status,
+    answers={
+        200: Answer("Taken, as by any 2xx; what else is answered has it tried again."),
+        410: Answer("Not wanted: it is not tried again."),
     },
 )
 

@@ -1,7 +1,7 @@
 """Makes an OpenAPI 3.1 document of routes, of the types they tell of and of the tasks there are."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -10,7 +10,7 @@ import msgspec
 
 from dragon import __version__
 from dragon.engine.definitions import TaskStore
-from dragon.http.routes import JSON, TASK_DEFINITION, Answer, Credentials, Route
+from dragon.http.routes import JSON, TASK_DEFINITION, About, Answer, Credentials, Route
 from dragon.json_schema import DIALECT, Schema, components, words_of
 from dragon.registry import Registry
 from dragon.task import TaskType
@@ -46,13 +46,23 @@ _SECURITY: dict[Credentials, list[dict[str, list[str]]]] = {
 }
 
 
-def make_document(routes: Iterable[Route], registry: Registry, url: str) -> dict[str, Any]:
-    """The document of a server that clients reach at `url`."""
+def make_document(
+    routes: Iterable[Route], hooks: Mapping[str, About], registry: Registry, url: str
+) -> dict[str, Any]:
+    """The document of a server that clients reach at `url`, and of what it posts to them."""
     schemas = _Schemas()
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         path = re.sub(r"\{(\w+):[^}]*\}", r"{\1}", route.path)
-        paths.setdefault(path, {})[route.method.lower()] = _operation(route, path, schemas)
+        paths.setdefault(path, {})[route.method.lower()] = {
+            "operationId": re.sub(r"\W", "_", route.method.lower() + path),
+            "tags": [path.split("/")[1] or "pages"],
+            **_operation(route.about, route.answers, path, schemas),
+        }
+    webhooks = {
+        name: {"post": _operation(about, about.answers, "", schemas)}
+        for name, about in hooks.items()
+    }
     definition = schemas.of(reduce(or_, map(_definition_type, registry)))
     return {
         "openapi": "3.1.0",
@@ -60,6 +70,7 @@ def make_document(routes: Iterable[Route], registry: Registry, url: str) -> dict
         "jsonSchemaDialect": DIALECT,
         "servers": [{"url": url}],
         "paths": paths,
+        "webhooks": webhooks,
         "components": {
             "securitySchemes": SECURITY_SCHEMES,
             "schemas": {**schemas.make(), TASK_DEFINITION: definition},
@@ -105,8 +116,9 @@ def _definition_type(task: TaskType) -> Any:
     )
 
 
-def _operation(route: Route, path: str, schemas: _Schemas) -> dict[str, Any]:
-    about = route.about
+def _operation(
+    about: About, answers: Mapping[int, Answer], path: str, schemas: _Schemas
+) -> dict[str, Any]:
     in_path = (about.path,) if about.path else ()
     places = {"path": in_path, "query": about.query, "header": about.headers}
     parameters = [
@@ -117,9 +129,7 @@ def _operation(route: Route, path: str, schemas: _Schemas) -> dict[str, Any]:
         if place != "path" or f"{{{field.encode_name}}}" in path
     ]
     operation: dict[str, Any] = {
-        "operationId": re.sub(r"\W", "_", route.method.lower() + path),
         "summary": about.summary,
-        "tags": [path.split("/")[1] or "pages"],
         "security": [*_SECURITY[about.credentials]],
     }
     if parameters:
@@ -131,7 +141,7 @@ def _operation(route: Route, path: str, schemas: _Schemas) -> dict[str, Any]:
         }
         operation["security"] += [_IN_BODY] if about.credentials != "none" else []
     operation["responses"] = {
-        str(status): _response(answer, schemas) for status, answer in route.answers.items()
+        str(status): _response(answer, schemas) for status, answer in answers.items()
     }
     return operation
 

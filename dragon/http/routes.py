@@ -62,7 +62,7 @@ class About(Struct, frozen=True, kw_only=True):
     path: type[Struct] | None = None
     query: tuple[type[Struct], ...] = ()
     headers: tuple[type[Struct], ...] = ()
-    body: type[BodyCredentials] | None = None
+    body: type[Struct] | None = None
     is_body_required: bool = True
     answers: Mapping[int, Answer]
 
