@@ -51,7 +51,9 @@ def components(
     types: Iterable[Any], place: str = "#/components/schemas/{name}"
 ) -> tuple[list[Schema], dict[str, Schema]]:
     """A schema of each type, and by name those of Structs that they refer to at `place`."""
-    schemas, named = msgspec.json.schema_components(types, ref_template=place)
+    schemas, named = msgspec.json.schema_components(
+        types, schema_hook=_anything, ref_template=place
+    )
     return _tidy(schemas), _tidy(named)
 
 
@@ -70,6 +72,11 @@ def media_of(hint: Any) -> str:
         if found := part.types if isinstance(part, Media) else media_of(part):
             return found
     return ""
+
+
+def _anything(type_: type) -> Schema:
+    """Of a type of a site's own, that JSON Schema has no words for, only its name."""
+    return {"title": type_.__name__}
 
 
 def _url_of_file(hint: Any) -> Any:

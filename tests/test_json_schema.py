@@ -1,14 +1,16 @@
 """Each task's input and output are told in JSON Schema, which takes what the server takes."""
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 
-from dragon.json_schema import input_schema, output_schema
+from dragon.json_schema import input_schema, output_schema, whole_schema
 from dragon.params import read_params
 from dragon.registry import Registry
+from dragon.task import Params
 from tests.examples import definitions
 
 TASKS = {task.name: task for task in Registry.load(["tasks"])}
@@ -104,3 +106,10 @@ def test_objects_of_several_types_are_told_apart_by_their_tag() -> None:
     assert operation["discriminator"]["mapping"]["crop"] == "#/$defs/Crop"
     assert {"$ref": "#/$defs/Crop"} in operation["oneOf"]
     assert schema["$defs"]["Crop"]["required"] == ["type", "width", "height"]
+
+
+def test_types_that_json_schema_has_no_words_for_are_told_by_their_names() -> None:
+    class Odd(Params, frozen=True, kw_only=True):
+        path: Path
+
+    assert whole_schema(Odd)["properties"]["path"] == {"title": "Path"}

@@ -87,7 +87,8 @@ async def test_a_long_list_comes_in_pages(keeper: Keeper, is_recursive: bool) ->
 
 
 ESCAPING = [
-    "..", "2026/../2025", "2026//x", "/2026", "./x", "a/.", "%2e%2e/x", "a%00b", "a%2F..%2Fb"
+    "..", "2026/../2025", "2026//x", "/2026", "./x", "a/.", "%2e%2e/x", "a%2F..%2Fb",
+    "a%00b", "a%0D%0Ab", "%0A",
 ]  # fmt: skip
 
 

@@ -94,9 +94,11 @@ class Storage:
 
     def routes(self) -> list[Route]:
         files, expiration = "/v2/storage/files", "/v2/storage/expiration"
+        # With ends of lines, too, which a dot does not match: they get words of their own.
+        paths = (files, files + r"/{path:[\s\S]*}")
         return [
-            *(Route("GET", files + path, self.list, LIST) for path in ("", "/{path:.*}")),
-            *(Route("DELETE", files + path, self.delete, DELETE) for path in ("", "/{path:.*}")),
+            *(Route("GET", path, self.list, LIST) for path in paths),
+            *(Route("DELETE", path, self.delete, DELETE) for path in paths),
             Route("GET", expiration, self.expiration, EXPIRATION),
             Route("POST", expiration, self.set_expiration, SET_EXPIRATION),
         ]

@@ -63,7 +63,8 @@ def make_document(
         name: {"post": _operation(about, about.answers, "", schemas)}
         for name, about in hooks.items()
     }
-    definition = schemas.of(reduce(or_, map(_definition_type, registry)))
+    definitions = [_definition_type(task) for task in registry]
+    definition = schemas.of(reduce(or_, definitions) if definitions else Any)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Dragon", "version": __version__, "description": DESCRIPTION},
