@@ -118,6 +118,16 @@ async def test_a_store_that_does_not_answer_interrupts_the_task(
         await bench.fetch(url(look, "x"))
 
 
+async def test_a_store_that_is_slow_interrupts_the_task(
+    store: Store, with_media: Settings, look: Look, faulty: FaultyServer, tmp_path: Path
+) -> None:
+    look.put("x", b"x")
+    faulty.choose = choose(Fault(delay_seconds=60))
+    brief = msgspec.structs.replace(with_media, fetch_timeout_seconds=0.2)
+    with pytest.raises(TaskInterrupted, match=r"it took longer than 0\.2 seconds"):
+        await Bench(store, brief, tmp_path).fetch(url(look, "x"))
+
+
 async def test_what_other_accounts_made_is_theirs(bench: Bench, look: Look) -> None:
     path = f"other/2026-01-02/{KEY}/1/cat.jpg"
     for place in (path, f"deeper/{path}"):

@@ -104,7 +104,8 @@ class Sources:
         except FileNotFoundError:
             raise _no_file() from None
         except TimeoutError:
-            raise TaskFailed(bounds.too_slow) from None
+            # The store is at fault, not its file.
+            raise TaskInterrupted(bounds.too_slow) from None
         except StorageRefused as error:
             raise TaskFailed(error.message) from None
         except StorageUnavailable as error:

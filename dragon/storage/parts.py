@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 PART_BYTES = 8 * 1024 * 1024
 PARTS_AT_ONCE = 2
-ABORT_SECONDS = 10.0
+ABORT_SECONDS = 3.0
+"""A worker that drains has little time left, and goes on to hand back what it could not end."""
 
 
 class _Stopped(Exception):
