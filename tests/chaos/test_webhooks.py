@@ -4,20 +4,23 @@ import asyncio
 import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from aiohttp import web
 from standardwebhooks import Webhook
 
 from tests.chaos.check import check
 from tests.chaos.harness import Definition, Fleet
+from tests.chaos.test_crashes import has_two_workers
 from tests.fetching import Canary, serving
 from tests.hooking import outcomes, settled
 from tests.receivers import Hit
-from tests.support import WEBHOOK_SECRETS, WEBHOOK_TRIES
+from tests.support import WEBHOOK_SECRETS, WEBHOOK_TRIES, eventually, is_alive
 from tests.test_fetch_addresses import LOOPBACK
 
 FAULTS = ("500", "timeout", "reset", "redirect", "429", "410", "half", "noise")
@@ -108,7 +111,7 @@ async def test_p27_web_hooks_are_told_at_least_once_signed_and_bounded(
 async def test_p27_web_hooks_survive_killed_workers(
     fleet: Fleet, chance: random.Random, canary: Canary, n: int
 ) -> None:
-    replacing = asyncio.create_task(fleet.replace_lost_workers())
+    supervisor = asyncio.create_task(fleet.replace_lost_workers())
     async with chaos_at(canary) as chaos:
         keys: list[str] = []
         for round_ in range(n):
@@ -118,7 +121,7 @@ async def test_p27_web_hooks_survive_killed_workers(
             poison = {"task_name": "site.kill_worker", "url_errback": tasks[0]["url_errback"]}
             keys = await fleet.submit([*tasks, poison], chance)
             await asyncio.sleep(chance.uniform(0, 1))
-            fleet.workers[0].process.kill()
+            await kill_a_worker(fleet)
             for key in keys:
                 delivery = await settled(fleet.api(), key)
                 number = delivery["url"].partition("number=")[2]
@@ -128,8 +131,18 @@ async def test_p27_web_hooks_survive_killed_workers(
                     assert hits
                 else:
                     assert len(delivery["attempts"]) == WEBHOOK_TRIES
-    replacing.cancel()
+        await eventually(partial(has_two_workers, fleet))
+    supervisor.cancel()
+    await asyncio.wait([supervisor])
+    assert supervisor.cancelled()
     await check(fleet, is_exact=True)
+
+
+async def kill_a_worker(fleet: Fleet) -> None:
+    """One that lives: poison may have been faster."""
+    await eventually(lambda: any(is_alive(worker.process) for worker in fleet.workers))
+    with suppress(StopIteration, psutil.NoSuchProcess):
+        next(one for one in fleet.workers if is_alive(one.process)).process.kill()
 
 
 def assert_sound(delivery: dict[str, Any], hits: Sequence[Hit]) -> None:
