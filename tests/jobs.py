@@ -64,14 +64,20 @@ def submission(
     )
 
 
-def hooked(store: Store, plain: Submission, *events: State, attempts: int = 3) -> Submission:
+def hooked(
+    store: Store,
+    plain: Submission,
+    *events: State,
+    attempts: int = 3,
+    pause_seconds: float = 0,
+) -> Submission:
     """The same request, with the ends of all its jobs told to somebody."""
     hooks = {
         job.key: Hook(
             key=store.keys.hook_key(job.key),
             urls={event: f"http://receiver/{event}?token=1" for event in events},
             attempts=attempts,
-            pause_seconds=0,
+            pause_seconds=pause_seconds,
             retention_seconds=60,
         )
         for job in plain.jobs

@@ -21,7 +21,7 @@ from dragon.store.figures import read_figures
 from dragon.store.store import Store
 from tests.conftest import Api
 from tests.decoders import Logs
-from tests.jobs import line_of, submission
+from tests.jobs import hooked, line_of, submission
 from tests.support import DEADLINE_SECONDS, Dragon, Part, eventually, until, valkey_server
 
 
@@ -101,6 +101,10 @@ async def test_a_worker_of_other_classes_is_not_enough(
     ):
         missing = [f"no worker asks for {kind} tasks" for kind in ("fast", "flow")]
         await until(lambda: lacks(session, part.url(), missing))
+        async with Store(Settings(redis=redis)) as store:
+            await store.submit(hooked(store, submission(store, state="error"), "error"))
+        # Nobody who delivers web hooks is missed before there is one.
+        assert await problems(session, part.url()) == [*missing, "no worker asks for hook tasks"]
 
 
 @pytest.mark.parametrize(

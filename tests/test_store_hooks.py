@@ -140,6 +140,20 @@ async def test_each_try_is_recorded_with_what_came_of_it(store: Store) -> None:
     assert (delivery.state, [one.status for one in delivery.attempts]) == ("delivered", [500, 204])
 
 
+async def test_even_the_first_try_may_have_to_wait(store: Store) -> None:
+    request = hooked(store, submission(store), *BOTH, pause_seconds=60)
+    [key] = await submit(store, request)
+    [held] = await claim(store)
+    await finish(store, held)
+    assert await claim(store, kind="hook") == []
+    delivery = await delivery_of(store, key)
+    assert isinstance(delivery.next_attempt, str)
+    assert delivery.next_attempt > delivery.created
+    await store.client.zadd(store.keys.base(0) + "delayed", {delivery.id: 0})
+    assert (await reap(store))[0] == [delivery.id]
+    await claim_delivery(store)
+
+
 async def test_a_worker_that_lost_the_delivery_writes_nothing(
     settings: Settings, store: Store
 ) -> None:

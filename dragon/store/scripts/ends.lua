@@ -101,7 +101,7 @@ local function complete(key, is, state, line, files)
   if kind == 'flow' then
     for _, child in ipairs(redis.call('SMEMBERS', base .. 'children:' .. key)) do cancel(child) end
   end
-  if kind == 'hook' then settle_hook(key, account, state) end
+  if kind == 'hook' then relist_hook(key, account, 'queued', state) end
   if is[10] then send_hook(account, cmsgpack.unpack(is[10]), state, line) end
   local is_storing = files ~= '[]' and add_files(account, files)
   if is_storing then count_storing(key, 1) end

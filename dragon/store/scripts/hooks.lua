@@ -50,15 +50,11 @@ local function send_hook(account, hook, state, line)
   end
 end
 
-local function move(key, account, from, to)
+-- A delivery is in another state.
+local function relist_hook(key, account, from, to)
   local member = redis.call('HGET', base .. 'job:' .. key, 'queued') .. key
   redis.call('ZREM', list_of(from, account), member)
   redis.call('ZADD', list_of(to, account), 0, member)
-end
-
--- A delivery has ended.
-local function settle_hook(key, account, state)
-  move(key, account, 'queued', state)
 end
 
 local function note_try(key, try)

@@ -17,7 +17,7 @@ if state == 'success' or state == 'error' then
   redis.call('HINCRBY', job, 'version', 1)
   redis.call('HDEL', job, 'expires')
   redis.call('ZREM', base .. 'expiry', key)
-  move(key, account, state, 'queued')
+  relist_hook(key, account, state, 'queued')
   enqueue(key, 'hook', take_turn(key))
 elseif redis.call('ZREM', base .. 'delayed', key) == 1 then
   enqueue(key, 'hook', take_turn(key))
