@@ -135,6 +135,7 @@ def narrowed(
     key = document["components"]["schemas"]["Status"]["properties"]["key"]
     for place in asked:
         replace(place, key, {"enum": keys})
+        limit_waiting(place)
         if place.get("name") == "definition":
             # OpenAPI has no words for how objects inside of it are written, either.
             place["schema"] = without_objects(makes_file)
@@ -144,6 +145,16 @@ def narrowed(
                 if parameter["in"] == "path":
                     parameter["schema"] = {"enum": [values[parameter["name"]]]}
     return narrow
+
+
+def limit_waiting(place: dict[str, Any]) -> None:
+    """How long one may wait is a setting, and any signature would be a wrong one."""
+    if place.get("name") == "wait":
+        place["schema"]["maximum"] = 1
+    elif "wait" in place.get("properties", ()):
+        place["properties"]["wait"]["maximum"] = 1
+    elif place.get("name") in ("account", "expires", "signature"):
+        place["schema"] = {"not": {}}
 
 
 def replace(value: dict[Any, Any] | list[Any], old: Any, new: Any) -> None:

@@ -179,7 +179,9 @@ LISTED = "https://example.com/wait.png"
 ELSEWHERE = "https://elsewhere.example.net/wait.png?a=b#c"
 
 
-@pytest.mark.parametrize("fallback", [LISTED, ELSEWHERE, "http://127.0.0.1:9/x"])
+@pytest.mark.parametrize(
+    "fallback", [LISTED, ELSEWHERE, "http://127.0.0.1:9/x", "HTTPS://a.b.:65535?a"]
+)
 async def test_with_a_secret_any_address_may_be_the_fallback(
     api: Api, slow: Slow, fallback: str
 ) -> None:
@@ -242,6 +244,13 @@ async def test_with_an_api_key_only_its_own_pages_may_be_the_fallback(
         "https:evil.net",
         "https:\\\\evil.net",
         "https://a\\@b/",
+        "https://user:password@a/",
+        "https://a:65536/",
+        "https://[::1]/",
+        "https://[a/",
+        "https://a..b/",
+        "https:///a",
+        "https://%61/",
         "https://a/\r\nSet-Cookie: a=b",
         "https://a/ b",
         "https://ex\u00e4mple.com/",

@@ -18,9 +18,10 @@ from dragon.settings import Settings
 RETRY_SECONDS = 2
 PLACEHOLDER, ERROR = "placeholder", "error"
 
-_URL = re.compile(r"[Hh][Tt][Tt][Pp][Ss]?://[!-\[\]-~]{1,8000}")
-"""In ASCII: of other letters browsers have rules of their own, which no check here would know."""
-
+_PORT = r"(?:[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+_HOST = rf"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?(?::{_PORT})?"
+_URL = re.compile(rf"[Hh][Tt][Tt][Pp][Ss]?://{_HOST}(?:[/?#][!-\[\]-~]{{0,8000}})?")
+"""Plain, and in ASCII: browsers read others by rules of their own, which no check would know."""
 
 Wait = Annotated[
     float,
