@@ -55,11 +55,15 @@ async def open_page() -> AsyncIterator[Page]:
 
 
 class Site:
-    """A web site whose pages use the shared Dragon; POST /open opens the gate of its tasks."""
+    """A web site whose pages use the shared Dragon; POST /open opens the gate of its tasks.
+
+    It has those of tests/pages, and what a test adds to `pages`.
+    """
 
     def __init__(self, dragon: Dragon, source: str, gate: Path) -> None:
         self.gate = gate
         self.source = source
+        self.pages: dict[str, str] = {}
         self._words = {
             "dragon": dragon.url,
             "source": source,
@@ -75,11 +79,14 @@ class Site:
         return f"http://{host}:{self.server.port}/{name}"
 
     async def _serve(self, request: web.Request) -> web.Response:
-        path = PAGES / request.match_info["name"]
+        name = request.match_info["name"]
+        return web.Response(text=self.pages.get(name) or self._read(name), content_type="text/html")
+
+    def _read(self, name: str) -> str:
+        path = PAGES / name
         if not path.is_file():
             raise web.HTTPNotFound
-        text = Template(path.read_text()).substitute(self._words)
-        return web.Response(text=text, content_type="text/html")
+        return Template(path.read_text()).substitute(self._words)
 
     async def _open(self, _: web.Request) -> web.Response:
         self.gate.touch()
