@@ -106,16 +106,21 @@ class OutputFile(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """By its account, before its time was over."""
 
 
-class Job(Struct, frozen=True, kw_only=True):
-    """One queued run of a task, as the store keeps it and a worker receives it."""
+class Ticket(Struct, frozen=True, kw_only=True):
+    """What there is to know of a job but its input, which may be large."""
 
     key: str
     task: str
     kind: Kind
     account: str
+    queued: str
+
+
+class Job(Ticket, frozen=True, kw_only=True):
+    """One queued run of a task, as the store keeps it and a worker receives it."""
+
     params: msgspec.Raw
     metas: Any = None
-    queued: str
     base_url: str
     timeout_seconds: float
     attempts: int
@@ -173,10 +178,10 @@ class Update(Struct, frozen=True):
 
 
 class Record(Struct, frozen=True, kw_only=True):
-    """What the store keeps of a job, read back whole."""
+    """What the store keeps of a job and its outcome."""
 
     update: Update
-    job: Job
+    job: Ticket
     files: tuple[OutputFile, ...]
     deleted: tuple[OutputFile, ...] = ()
     """Files that it had once."""

@@ -7,6 +7,7 @@ from typing import Any
 import psutil
 import pytest
 
+from dragon.schemas import decode_job
 from dragon.store.store import Store
 from tests.conftest import Api
 from tests.faults import attempts, create, ends
@@ -67,7 +68,7 @@ async def test_children_are_their_parents_in_all_that_clients_see(api: Api, drag
     keys = [final["key"], one["key"], middle["key"], middle["value"][0]["key"]]
     assert one["value"]["output"].startswith("http://media.example.com/files/")
     async with Store(dragon.settings()) as store:
-        jobs = [record.job for record in await store.read(keys) if record]
+        jobs = [decode_job(blob) for blob in await store.read_jobs(keys) if blob]
     assert {(job.account, job.base_url, job.retention_seconds) for job in jobs} == {
         ("other", "http://media.example.com", 7 * 86_400)
     }

@@ -1,6 +1,7 @@
 """What the second version of the API has beyond the first: errors, details, partial files."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -91,12 +92,32 @@ async def test_details_tell_what_was_asked_for(api: Api, method: str, block: boo
         _, [told] = await api.post("/v2/status", body)
     assert told.pop("details") == {
         "task_name": "hello",
-        "parameters": {"url_callback": None, "url_errback": None, "name": "John"},
+        "parameters": {"name": "John"},
         "task_metas": DEFINITION["task_metas"],
         "task_store": {"type": "volatile"},
         "attempts": 1,
     }
     assert [told] == (await api.get(f"/v2/status?tasks={key}"))[1]
+
+
+async def test_details_tell_no_address_of_a_web_hook(api: Api) -> None:
+    hooks = {
+        "url_callback": "http://a.invalid/?token=1",
+        "url_errback": "http://b.invalid/?token=2",
+    }
+    pipeline = {"task_name": "media.pipeline", "steps": {"one": FIRST | hooks}} | hooks
+    key = (await run(api, pipeline))["key"]
+    _, [told] = await api.get(f"/v2/status?tasks={key}&details=true")
+    assert "token" not in json.dumps(told)
+    assert told["details"]["parameters"]["steps"]["one"]["name"] == "John"
+
+
+async def test_details_are_bounded_together(api: Api, no_bugs: None) -> None:
+    key = (await run(api, FIRST | {"task_metas": "m" * 900_000}))["key"]
+    status, answer = await api.post("/v2/status", {"tasks": [key] * 40, "details": True})
+    assert (status, "max_answer_bytes" in answer["errors"][0]["description"]) == (400, True)
+    status, told = await api.post("/v2/status", {"tasks": [key] * 30, "details": True})
+    assert (status, len(told)) == (200, 30)
 
 
 async def test_details_of_a_task_that_was_refused_tell_that_it_was_never_tried(api: Api) -> None:

@@ -3,9 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Collection
 
-import msgspec
-
-from dragon.schemas import Job, Record
+from dragon.schemas import Record
 
 MAX_RECORDS = 5_000
 MAX_LINE_BYTES = 4_096
@@ -15,8 +13,7 @@ MAX_LINE_BYTES = 4_096
 class EndedJobs:
     """The newest of them, under any name. How long one may be used is for the caller to judge.
 
-    A job that has ended stays as it is until it expires, unless files of it are deleted before. Its
-    parameters and metas are left out: they may be large, and who asks again gave them or has none.
+    A job that has ended stays as it is until it expires, unless files of it are deleted before.
     """
 
     def __init__(self) -> None:
@@ -31,7 +28,7 @@ class EndedJobs:
         """`drops` as they were before the record was read: by now it may be outdated."""
         if drops != self.drops or len(record.update.line) > MAX_LINE_BYTES:
             return
-        self._records[name] = msgspec.structs.replace(record, job=_without_input(record.job))
+        self._records[name] = record
         self._records.move_to_end(name)
         if len(self._records) > MAX_RECORDS:
             self._records.popitem(last=False)
@@ -42,7 +39,3 @@ class EndedJobs:
         records = self._records.items()
         for name in [name for name, one in records if not keys or one.update.key in keys]:
             del self._records[name]
-
-
-def _without_input(job: Job) -> Job:
-    return msgspec.structs.replace(job, params=msgspec.Raw(), metas=None)

@@ -10,7 +10,7 @@ import msgspec
 
 from dragon.engine.signed import SignedUploads
 from dragon.errors import StorageRefused, StorageUnavailable, TaskFailed, TaskInterrupted
-from dragon.schemas import LINKING_TYPES, SIGNED, Claim, Job, OutputFile, Record, file_path
+from dragon.schemas import LINKING_TYPES, SIGNED, Claim, OutputFile, Record, Ticket, file_path
 from dragon.settings import Settings
 from dragon.storage.bucket import Bucket
 from dragon.storage.disk import Disk
@@ -105,7 +105,7 @@ class Outputs:
         return self.stores.chosen or self._disk
 
 
-def _folder(job: Job) -> str:
+def _folder(job: Ticket) -> str:
     """Of all files of one job."""
     return f"{job.account}/{job.queued[:10]}/{job.key}"
 

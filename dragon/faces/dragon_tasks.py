@@ -178,7 +178,7 @@ class DragonTasks:
         updates = await self._engine.wait(keys) if is_blocking else ()
         if not detail or not has_details:
             return self._list(updates or [one.update for one in await self._engine.read(keys)])
-        return _list(map(detail, await self._engine.read(keys)))
+        return _list(map(detail, *await self._engine.read_whole(keys)))
 
     async def status_stream(self, request: web.Request) -> web.StreamResponse:
         return await Stream.send(*await self._resume_stream(request))

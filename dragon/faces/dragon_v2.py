@@ -2,17 +2,20 @@
 
 from typing import Any
 
-from msgspec import UNSET, Raw, Struct, UnsetType
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
 
 from dragon.faces.version import Version
-from dragon.schemas import Record, Status, Update, encode
+from dragon.schemas import Job, Record, Status, Update, encode
+
+_UNTOLD = frozenset({"url_callback", "url_errback"})
 
 
 class Details(Struct, frozen=True, kw_only=True):
     """What a status has besides, for who asks: the definition, and how often it was tried."""
 
     task_name: str
-    parameters: Raw
+    parameters: Any
     task_metas: Any
     task_store: dict[str, Any]
     attempts: int
@@ -29,17 +32,28 @@ def translate(update: Update) -> bytes:
     return update.line
 
 
-def detail(record: Record) -> bytes:
+def detail(record: Record, job: Job) -> bytes:
     """The status, with `details` as its last field."""
-    job = record.job
     details = Details(
         task_name=job.task,
-        parameters=job.params,
+        parameters=_without_addresses(msgspec.json.decode(job.params)),
         task_metas=job.metas,
         task_store={"type": job.store},
         attempts=record.attempt,
     )
     return record.update.line[:-1] + b',"details":' + encode(details) + b"}"
+
+
+def _without_addresses(value: Any) -> Any:
+    """Those of web hooks, also of tasks within a task: they may hold secrets.
+
+    Whoever sees the address of a file knows its task's key, and may ask for these details.
+    """
+    if isinstance(value, list):
+        return [_without_addresses(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {name: _without_addresses(inner) for name, inner in value.items() if name not in _UNTOLD}
 
 
 V2 = Version(

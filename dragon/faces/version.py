@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from dragon.schemas import Record, Update
+from dragon.schemas import Job, Record, Update
 
 
 class Version(Struct, frozen=True, kw_only=True):
@@ -15,7 +15,7 @@ class Version(Struct, frozen=True, kw_only=True):
     """What `translate` gives, encoded."""
     translate: Callable[[Update], bytes]
     detailed_status: type[Struct] | None = None
-    detail: Callable[[Record], bytes] | None = None
+    detail: Callable[[Record, Job], bytes] | None = None
     """A status with details, where clients may ask for them."""
     has_partial_files: bool = False
     """Whether the file methods answer as soon as a partial result holds the file."""

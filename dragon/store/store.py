@@ -19,10 +19,10 @@ from dragon.schemas import (
     Reaped,
     Record,
     State,
+    Ticket,
     Update,
     decode_claims,
     decode_files,
-    decode_job,
     encode,
 )
 from dragon.settings import Settings
@@ -228,6 +228,14 @@ class Store:
         """The records of jobs, None for each that is unknown or expired."""
         return await asyncio.gather(*(self._reads.add(key) for key in keys))
 
+    async def read_jobs(self, keys: Sequence[str]) -> list[bytes | None]:
+        """The jobs themselves, as they are kept: what was asked for, however large that is."""
+        async with translated_errors(), self.client.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.hget(self.keys.job(key), "job")
+            blobs: list[bytes | None] = await pipeline.execute()
+        return blobs
+
     # How the batches travel.
 
     async def _send_submits(self, shard: int, submissions: Sequence[Submission]) -> Any:
@@ -270,17 +278,20 @@ def _over_limits(words: str, limit: int, count: int, retry_after_seconds: int) -
     )
 
 
-_RECORD_FIELDS = ("version", "state", "line", "job", "files", "expires", "attempt")
+_RECORD_FIELDS = (
+    "version", "state", "line", "task", "kind", "account", "queued", "files", "expires", "attempt",
+)  # fmt: skip
 
 
 def _record(key: str, fields: Sequence[bytes | None]) -> Record | None:
-    version, state, line, job, files, expires, attempt = fields
-    if version is None or state is None or line is None or job is None:
+    version, state, line, *ticket, files, expires, attempt = fields
+    if version is None or state is None or line is None or None in ticket:
         return None
+    task, kind, account, queued = (text.decode() for text in ticket if text is not None)
     made = decode_files(files) if files else ()
     return Record(
         update=Update(key, int(version), state.decode(), line),  # type: ignore[arg-type]
-        job=decode_job(job),
+        job=Ticket(key=key, task=task, kind=kind, account=account, queued=queued),  # type: ignore[arg-type]
         files=tuple(file for file in made if not file.deleted),
         deleted=tuple(file for file in made if file.deleted),
         expires=float(expires) / 1000 if expires else 0.0,

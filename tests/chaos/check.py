@@ -47,6 +47,7 @@ async def _check_records(fleet: Fleet, is_exact: bool) -> None:
     if is_exact:
         assert records.keys() == set(fleet.ledger.keys), "some jobs exist twice"
     assert max(await fleet.attempts(list(records)), default=0) <= ATTEMPTS
+    asked = await fleet.params()
     for record in records.values():
         for file in record.files:
             if file.store:
@@ -55,7 +56,7 @@ async def _check_records(fleet: Fleet, is_exact: bool) -> None:
             data = await asyncio.to_thread(path.read_bytes)
             assert len(data) == file.size
             if record.job.task == "site.write":
-                assert data == written(record.job.params)
+                assert data == written(asked[record.update.key])
 
 
 def written(params: msgspec.Raw) -> bytes:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import aiohttp
+import msgspec
 import psutil
 
-from dragon.schemas import Record
+from dragon.schemas import Record, decode_job
 from dragon.settings import Settings
 from dragon.store.store import Store
 from tests.chaos.broker import Broker
@@ -234,6 +235,17 @@ class Fleet:
                 for record in await store.read(keys[start : start + _KEYS_AT_ONCE])
             ]
         return [record for record in found if record and record.job.kind != "hook"]
+
+    async def params(self) -> dict[str, msgspec.Raw]:
+        """What every task was asked for, by its key."""
+        keys = [record.update.key for record in await self.records()]
+        async with self.store() as store:
+            blobs = [
+                blob
+                for start in range(0, len(keys), _KEYS_AT_ONCE)
+                for blob in await store.read_jobs(keys[start : start + _KEYS_AT_ONCE])
+            ]
+        return {job.key: job.params for job in map(decode_job, filter(None, blobs))}
 
     async def attempts(self, keys: Sequence[str]) -> list[int]:
         async with self.store() as store:

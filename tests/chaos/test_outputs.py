@@ -41,16 +41,16 @@ def write(chance: random.Random) -> Definition:
 
 async def assert_files_are_whole(fleet: Fleet) -> None:
     """All that lie where files are served from, whether or not a record names them."""
-    asked = {record.update.key: record.job.params for record in await fleet.records()}
+    asked = await fleet.params()
     for path in fleet.data.glob("files/*/*/*/*/*"):
         assert path.read_bytes() == written(asked[path.parts[-3]]), path
 
 
 async def read_again_and_again(fleet: Fleet, key: str) -> None:
     """As a client that knows where the file will be; until it is cancelled."""
-    [record] = [record for record in await fleet.records() if record.update.key == key]
+    asked = (await fleet.params())[key]
     while True:
-        await assert_is_served_whole(fleet, fleet.servers[0], key, written(record.job.params))
+        await assert_is_served_whole(fleet, fleet.servers[0], key, written(asked))
         await asyncio.sleep(0.05)
 
 

@@ -159,10 +159,10 @@ def outage(chance: random.Random) -> Choice:
 async def assert_objects_are_whole(fleet: Fleet, look: Look) -> None:
     """All that the store shows, whether or not a record names them; and all that one names."""
     records = {record.update.key: record for record in await fleet.records()}
-    shown = await asyncio.to_thread(look.paths)
+    asked, shown = await fleet.params(), await asyncio.to_thread(look.paths)
     for path in shown:
         _, content = await asyncio.to_thread(look.get, path)
-        assert content == written(records[path.split("/")[2]].job.params), path
+        assert content == written(asked[path.split("/")[2]]), path
     named = {file.path for record in records.values() for file in record.files}
     assert named <= set(shown)
 

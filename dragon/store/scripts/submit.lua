@@ -160,7 +160,7 @@ local function answered(keys)
   local answer = {'answered'}
   for index, key in ipairs(keys) do
     local record = redis.call('HMGET', base .. 'job:' .. key,
-      'version', 'state', 'line', 'job', 'files', 'expires', 'attempt')
+      'version', 'state', 'line', 'task', 'kind', 'account', 'queued', 'files', 'expires', 'attempt')
     if not record[1] then return nil end
     answer[index + 1] = {key, unpack(record)}
   end
