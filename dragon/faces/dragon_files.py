@@ -1,7 +1,9 @@
 """What every version of the Dragon tasks API does with files: wait, and redirect to one."""
 
+from typing import Annotated
+
 from aiohttp import hdrs, web
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from dragon.engine.engine import Engine
 from dragon.engine.file_jobs import FileJobs, Wish
@@ -48,8 +50,10 @@ class CreateFileBody(BodyCredentials, frozen=True, kw_only=True):
 
 
 class CreateFileQuery(Struct, frozen=True, kw_only=True):
-    definition: TaskDefinition
-    """Each of its names is one of the query string."""
+    definition: Annotated[
+        TaskDefinition,
+        Meta(description="each of its names is one in the query string; objects in it are JSON"),
+    ]
 
 
 class FileQuery(Struct, frozen=True, kw_only=True):
