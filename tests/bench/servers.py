@@ -63,6 +63,7 @@ async def _run(name: str, argument: str) -> None:
         return
     apps = {
         "constant": _constant,
+        "redirect": _redirect,
         "round_trip": _round_trip,
         "gate": _gate,
         "relay": _relay,
@@ -94,6 +95,15 @@ def _constant(_: str) -> web.Application:
 
     app = web.Application()
     app.router.add_post("/v1/create", answer)
+    return app
+
+
+def _redirect(_: str) -> web.Application:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(status=302, headers={"Location": "/", "Cache-Control": "max-age=60"})
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
     return app
 
 

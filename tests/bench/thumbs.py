@@ -60,27 +60,34 @@ async def measure_reuse(plan: Plan) -> list[Part]:
         plan.dragon("reuse") as dragon,
         bare_server("source", str(photo)) as source,
         bare_server("constant") as constant,
+        bare_server("redirect") as redirect,
     ):
         thumb = {"task_name": "image.thumb", "width": 300, "height": 200}
         query = urlencode(thumb | {"url": _photo_url(source.port), "secret": SECRET})
-        create_file = f"/v1/create_file/thumb.jpg?{query}"
+        create_file = f"/v2/create_file/thumb.jpg?{query}"
         file = await _location(dragon.url + create_file)
         targets = {
             "redirect": _get_target(dragon.port, create_file, 302),
             "file": _get_target(dragon.port, file, 200),
+            "bare redirect": _get_target(redirect.port, create_file, 302),
             "constant": create_target(constant.port),
         }
         loads = await alternate(targets, 64, min(plan.rounds, 3), plan.seconds)
-    bare = median_per_second(loads["constant"])
+    rates = {name: median_per_second(each) for name, each in loads.items()}
     return [
         Part(
             title="a thumbnail that was made before, 64 connections",
             columns=LOAD_COLUMNS,
             rows=load_rows(loads),
             ratios={
-                f"{name} / constant": median_per_second(loads[name]) / bare
-                for name in ("redirect", "file")
+                "redirect / bare redirect": rates["redirect"] / rates["bare redirect"],
+                "redirect / constant": rates["redirect"] / rates["constant"],
+                "file / constant": rates["file"] / rates["constant"],
             },
+            notes=(
+                "redirect, file: Dragon's, to the same thumbnail and of it",
+                "bare redirect: an aiohttp handler that sends all to one place",
+            ),
         )
     ]
 
