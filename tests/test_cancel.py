@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from dragon.store.store import Store
 from tests.conftest import Api
@@ -77,15 +78,18 @@ async def test_a_task_that_has_ended_is_left_as_it_is(api: Api) -> None:
     assert await api.post("/v1/cancel", {"tasks": [done["key"]]}) == (200, [done])
 
 
+@pytest.mark.parametrize("version", ["v1", "v2"])
 async def test_tasks_of_others_are_as_unknown_as_those_that_do_not_exist(
-    api: Api, tmp_path: Path
+    api: Api, tmp_path: Path, version: str
 ) -> None:
     path = tmp_path / "gate"
     _, [created] = await api.post("/v1/create", {"tasks": [gate(path)]})
     body = {"tasks": [created["key"]]}
-    status, refused = await api.post("/v1/cancel", body, Authorization="Secret other-secret")
+    status, refused = await api.post(
+        f"/{version}/cancel", body, Authorization="Secret other-secret"
+    )
     assert status == 404
-    unknown = await api.post("/v1/cancel", {"tasks": ["A" * 26]})
+    unknown = await api.post(f"/{version}/cancel", {"tasks": ["A" * 26]})
     assert unknown[0] == 404
     assert refused["errors"][0]["description"] == unknown[1]["errors"][0]["description"].replace(
         "A" * 26, created["key"]
