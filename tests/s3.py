@@ -88,9 +88,18 @@ class Look:
         return url.replace(f"http://{self.address}", endpoint) if endpoint else url
 
     def unfinished(self) -> list[str]:
-        """Uploads that were begun, and neither completed nor aborted."""
+        """Uploads that were neither completed nor aborted, and have parts.
+
+        Nobody can abort one whose beginning nobody was told of, but it has none.
+        """
         found = self._client.list_multipart_uploads(Bucket=self.name).get("Uploads", [])
-        return [one["Key"] for one in found]
+        return [one["Key"] for one in found if self._has_parts(one)]
+
+    def _has_parts(self, upload: Any) -> bool:
+        found = self._client.list_parts(
+            Bucket=self.name, Key=upload["Key"], UploadId=upload["UploadId"]
+        )
+        return bool(found.get("Parts"))
 
 
 @contextmanager
