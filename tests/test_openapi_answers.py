@@ -121,9 +121,10 @@ def narrowed(
     schemas["CreateFileBody"]["properties"]["task"] = makes_file = quick[1]
     asked = []
     for operations in narrow["paths"].values():
-        for operation in operations.values():
+        for method, operation in operations.items():
             parameters = operation.setdefault("parameters", [])
-            parameters[:] = [one for one in parameters if one["name"] != "urls"]
+            # Each may stand in one place alone: there in the body.
+            parameters[:] = [one for one in parameters if method != "delete" or one["in"] == "path"]
             asked += parameters
     for name, body in schemas.items():
         if name.endswith("Body"):
@@ -132,6 +133,9 @@ def narrowed(
             del body["properties"]["secret"], body["properties"]["api_key"]
             # Of what is deleted, made up URLs are none.
             body["properties"].pop("urls", None)
+    # Where nothing is chosen, all would be deleted, which is refused.
+    schemas["DeleteBody"] |= {"required": ["dry_run"]}
+    schemas["DeleteBody"]["properties"]["dry_run"] = {"const": True}
     key = document["components"]["schemas"]["Status"]["properties"]["key"]
     for place in asked:
         replace(place, key, {"enum": keys})

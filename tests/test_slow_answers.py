@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -98,9 +98,11 @@ async def test_clients_that_leave_in_the_middle_of_a_file_are_no_bug(
     request = await request_of(hasty_api, "file")
 
     async def leave_after(count: int) -> None:
-        async with asked(hasty_api.url, request) as connection:
-            while count > 0:
-                count -= len(await asyncio.get_running_loop().sock_recv(connection, count))
+        # On a busy machine this may read so slowly that the server leaves first.
+        with suppress(ConnectionResetError):
+            async with asked(hasty_api.url, request) as connection:
+                while count > 0:
+                    count -= len(await asyncio.get_running_loop().sock_recv(connection, count))
 
     for start in range(0, 100, 10):
         await asyncio.gather(*(leave_after(10_000 * number) for number in range(start, start + 10)))

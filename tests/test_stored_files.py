@@ -217,7 +217,7 @@ async def test_files_are_deleted_when_their_time_is_over(presigning: Api, seen: 
 async def test_the_store_serves_for_a_while(api: Api, presigning: Api) -> None:
     key, path = await write(api)
     answer = await presigning.ask("GET", path)
-    assert (answer.status, answer.headers["Cache-Control"]) == (302, "max-age=300")
+    assert (answer.status, answer.headers["Cache-Control"]) == (302, "public, max-age=300")
     url = answer.headers["Location"]
     assert "X-Amz-Expires=600&" in url
     async with api.session.get(url) as response:
@@ -232,7 +232,7 @@ async def test_a_signed_url_does_not_outlive_the_file(api: Api, presigning: Api)
     found = re.search(r"X-Amz-Expires=(\d+)&", answer.headers["Location"])
     assert found
     assert 200 < int(found[1]) <= 300
-    assert answer.headers["Cache-Control"] == f"max-age={int(found[1]) // 2}"
+    assert answer.headers["Cache-Control"] == f"public, max-age={int(found[1]) // 2}"
 
 
 async def test_no_key_nor_signature_is_on_a_command_line_or_in_a_log(

@@ -197,14 +197,14 @@ async def block(session: aiohttp.ClientSession, key: str) -> Any:
 
 
 async def check_subscriptions(broker: Broker) -> None:
-    """The server's connection has one status channel; the worker's is woken, told to stop, and
-    sent jobs."""
+    """The server's connection has one status channel, and is told of files that are deleted; the
+    worker's is woken, told to stop, and sent jobs."""
     listed = await broker.client.client_list(_type="pubsub")
     woken = len(await broker.client.pubsub_channels("dragon:wake:*"))
     told = len(await broker.client.pubsub_channels("dragon:status:*"))
     assert woken > 1
     assert told == 1
-    assert sorted(int(client["sub"]) for client in listed) == [told, woken + 2]
+    assert sorted(int(client["sub"]) for client in listed) == [told + 1, woken + 2]
 
 
 async def test_a_client_that_leaves_ends_its_watch_and_not_its_job(
