@@ -10,23 +10,23 @@ import structlog
 from aiohttp import web
 
 from dragon.background import Background
-from dragon.engine.announcer import Announcer
 from dragon.engine.durability_log import DurabilityLog
 from dragon.engine.engine import Engine
-from dragon.engine.expiry import Expiry
-from dragon.engine.fetching import Fetcher
-from dragon.engine.file_jobs import FileJobs
+from dragon.engine.files.expiry import Expiry
+from dragon.engine.files.file_jobs import FileJobs
+from dragon.engine.files.outputs import Outputs
+from dragon.engine.files.stored_files import StoredFiles
 from dragon.engine.isolation.pool import Decoders, DecoderSettings
 from dragon.engine.isolation.program import Programs, ProgramSettings
 from dragon.engine.lag import LoopLag
-from dragon.engine.outputs import Outputs
+from dragon.engine.network.fetching import Fetcher
+from dragon.engine.network.webhooks import WebHooks
 from dragon.engine.reaper import Reaper
-from dragon.engine.run import Tools
-from dragon.engine.stored_files import StoredFiles
 from dragon.engine.watching import Watches
-from dragon.engine.webhooks import WebHooks
-from dragon.engine.workdir import WorkDirectory
-from dragon.engine.worker import Worker
+from dragon.engine.work.announcer import Announcer
+from dragon.engine.work.run import Tools
+from dragon.engine.work.workdir import WorkDirectory
+from dragon.engine.work.worker import Worker
 from dragon.faces.descriptions import Descriptions
 from dragon.faces.dragon_files import DragonFiles
 from dragon.faces.dragon_tasks import DragonTasks
@@ -37,15 +37,15 @@ from dragon.faces.operations import Operations
 from dragon.faces.pages import Pages
 from dragon.faces.storage import Storage
 from dragon.faces.webhooks import WebHookDeliveries
-from dragon.http.authentication import Accounts
 from dragon.http.connections import Connections
+from dragon.http.describing.routes import Face
 from dragon.http.drain import Drain
-from dragon.http.files import FilesHandler
-from dragon.http.heartbeats import Heartbeats
+from dragon.http.files.files import FilesHandler
+from dragon.http.files.placeholders import Placeholders
 from dragon.http.middleware import allow_all_origins, answer
-from dragon.http.placeholders import Placeholders
-from dragon.http.routes import Face
-from dragon.http.signed_urls import SignedUrls
+from dragon.http.requests.authentication import Accounts
+from dragon.http.requests.signed_urls import SignedUrls
+from dragon.http.streams.heartbeats import Heartbeats
 from dragon.registry import Registry
 from dragon.schemas import CHANNEL_LENGTH, Kind, new_key
 from dragon.settings import Settings

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from dragon.engine.fetching import Fetcher
+from dragon.engine.network.fetching import Fetcher
 from dragon.errors import TaskError
 from dragon.settings import Settings
 from dragon.task import Source

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from dragon.engine.context import RunContext
 from dragon.engine.isolation.pool import Decoders, DecoderSettings
-from dragon.engine.sources import Sources
+from dragon.engine.work.context import RunContext
+from dragon.engine.work.sources import Sources
 from dragon.task import MediaLimits, Source
 from tests.decoders import MIB
 from tests.programs import programs

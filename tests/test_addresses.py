@@ -2,7 +2,7 @@
 
 import pytest
 
-from dragon.engine.addresses import AddressRules
+from dragon.engine.network.addresses import AddressRules
 from dragon.errors import InvalidSettings
 
 PORTS = (80, 443)

@@ -9,6 +9,7 @@ import pytest
 from dragon.errors import TaskFailed
 from dragon.task import MediaLimits
 from tasks.toolkit.media import containers, probe
+from tasks.toolkit.media.media import Media
 from tests.clips import RECIPES, SOUND, Clips
 from tests.decoders import call, children, source
 from tests.pictures import URL, write
@@ -48,7 +49,7 @@ BEGINNINGS = {
 """Not that of AMR: to it, any bytes are sound."""
 
 
-def read(path: Path) -> probe.Media:
+def read(path: Path) -> Media:
     with path.open("rb") as file:
         return probe.read(URL, file.fileno(), MediaLimits())
 

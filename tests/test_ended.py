@@ -1,6 +1,6 @@
 """Records of ended jobs that a server remembers: the newest, and not without end."""
 
-from dragon.engine.ended import MAX_RECORDS, EndedJobs
+from dragon.engine.files.ended import MAX_RECORDS, EndedJobs
 from dragon.schemas import Record, Ticket, Update
 
 

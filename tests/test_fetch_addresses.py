@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from dragon.engine.fetching import Fetcher
+from dragon.engine.network.fetching import Fetcher
 from dragon.errors import InvalidSettings, TaskFailed
 from dragon.settings import Settings
 from tests.fetching import Canary, failure, fetch, serving

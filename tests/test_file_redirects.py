@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from dragon.http.caching import cache_control
+from dragon.http.files.caching import cache_control
 from tests.conftest import Answer, Api, Origin
 from tests.support import API_KEY, DEADLINE_SECONDS, PAGE, SECRET, Dragon
 

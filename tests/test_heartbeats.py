@@ -9,8 +9,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from dragon.http.heartbeats import Heartbeats
-from dragon.http.streams import Streams
+from dragon.http.streams.heartbeats import Heartbeats
+from dragon.http.streams.streams import Streams
 from tests.conftest import Api, Broker
 from tests.gate import Gate
 from tests.reading_events import following

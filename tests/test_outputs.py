@@ -7,8 +7,8 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from dragon.engine.expiry import Expiry
-from dragon.engine.outputs import Outputs
+from dragon.engine.files.expiry import Expiry
+from dragon.engine.files.outputs import Outputs
 from dragon.errors import StorageUnavailable, TaskFailed, TaskInterrupted
 from dragon.schemas import SIGNED, Claim
 from dragon.settings import Settings, StoreSettings

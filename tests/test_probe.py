@@ -12,6 +12,7 @@ from dragon.settings import Settings
 from dragon.task import MediaLimits
 from tasks.toolkit.geometry import Size
 from tasks.toolkit.media import probe
+from tasks.toolkit.media.media import AudioStream, Media, Ratio, VideoStream, Wanted
 from tests.clips import BOTH, PICTURE, RECIPES, SOUND, Clips
 from tests.decoders import call, children, source
 from tests.pictures import CAT, MEDIA, URL, write
@@ -46,18 +47,18 @@ KINDS = {
 }
 
 
-def read(path: Path, limits: MediaLimits = LIMITS, wanted: probe.Wanted = "media") -> probe.Media:
+def read(path: Path, limits: MediaLimits = LIMITS, wanted: Wanted = "media") -> Media:
     with path.open("rb") as file:
         return probe.read(URL, file.fileno(), limits, wanted)
 
 
-def video_of(path: Path) -> probe.VideoStream:
+def video_of(path: Path) -> VideoStream:
     video = read(path).video
     assert video is not None
     return video
 
 
-def refusal(path: Path, limits: MediaLimits = LIMITS, wanted: probe.Wanted = "media") -> str:
+def refusal(path: Path, limits: MediaLimits = LIMITS, wanted: Wanted = "media") -> str:
     with pytest.raises(TaskFailed) as refused:
         read(path, limits, wanted)
     return refused.value.message
@@ -83,13 +84,13 @@ def test_a_file_tells_its_container_codecs_and_duration(name: str, clips: Clips)
 
 
 def test_a_real_film_tells_its_streams() -> None:
-    assert read(MEDIA / "bigbuckbunny.mp4") == probe.Media(
+    assert read(MEDIA / "bigbuckbunny.mp4") == Media(
         demuxer="mov",
         content_type="video/mp4",
         duration=5.312,
         size=1055736,
         streams=2,
-        video=probe.VideoStream(
+        video=VideoStream(
             index=0,
             codec="h264",
             width=1280,
@@ -97,8 +98,8 @@ def test_a_real_film_tells_its_streams() -> None:
             display=Size(1280, 720),
             orientation=1,
             rotation=0.0,
-            sample_aspect_ratio=probe.Ratio(1, 1),
-            frame_rate=probe.Ratio(25, 1),
+            sample_aspect_ratio=Ratio(1, 1),
+            frame_rate=Ratio(25, 1),
             is_variable=False,
             pixel_format="yuv420p",
             bit_depth=8,
@@ -112,7 +113,7 @@ def test_a_real_film_tells_its_streams() -> None:
             bit_rate=1205959,
             duration=5.28,
         ),
-        audio=probe.AudioStream(
+        audio=AudioStream(
             index=1,
             codec="aac",
             sample_rate=48000,

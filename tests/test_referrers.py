@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from dragon.errors import InvalidSettings
-from dragon.http.referrers import ReferrerRules
+from dragon.http.requests.referrers import ReferrerRules
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragon.http.seen import Seen
+from dragon.http.streams.seen import Seen
 from dragon.schemas import new_key
 
 KEYS = [new_key() for _ in range(1000)]

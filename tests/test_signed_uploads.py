@@ -10,7 +10,7 @@ import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from dragon.engine.outputs import Outputs
+from dragon.engine.files.outputs import Outputs
 from dragon.errors import TaskError, TaskFailed, TaskInterrupted
 from dragon.schemas import SIGNED, Claim, OutputFile
 from dragon.settings import Settings

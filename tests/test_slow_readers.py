@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from dragon.http.errors import BUG
-from dragon.http.heartbeats import Heartbeats
-from dragon.http.streams import Streams
+from dragon.http.answers import BUG
+from dragon.http.streams.heartbeats import Heartbeats
+from dragon.http.streams.streams import Streams
 from dragon.schemas import Update
 from tests.support import DEADLINE_SECONDS, until
 from tests.watchers import Process, finish, tell_progress

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from dragon.engine.engine import Engine
-from dragon.engine.file_jobs import FileJobs
-from dragon.engine.outputs import Outputs
-from dragon.engine.stored_files import ListedFile, Selection, StoredFiles
+from dragon.engine.files.file_jobs import FileJobs
+from dragon.engine.files.outputs import Outputs
+from dragon.engine.files.stored_files import ListedFile, Selection, StoredFiles
 from dragon.engine.watching import Watches
 from dragon.registry import Registry
 from dragon.settings import Settings

@@ -12,8 +12,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from msgspec import to_builtins
 
+from dragon.http.files.stored import send_stored
 from dragon.http.middleware import answer
-from dragon.http.stored import send_stored
 from dragon.settings import StoreSettings
 from dragon.storage.bucket import Bucket
 from tests.conftest import Api

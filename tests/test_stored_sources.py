@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from dragon.engine.outputs import Outputs
-from dragon.engine.sources import Sources
+from dragon.engine.files.outputs import Outputs
+from dragon.engine.work.sources import Sources
 from dragon.errors import TaskFailed, TaskInterrupted
 from dragon.schemas import SIGNED
 from dragon.settings import Settings, StoreSettings

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from dragon.engine.webhooks import MAX_RETRY_AFTER_SECONDS
+from dragon.engine.network.webhooks import MAX_RETRY_AFTER_SECONDS
 from tests.conftest import Api
 from tests.fetching import Canary, Handler, serving
 from tests.gate import Gate

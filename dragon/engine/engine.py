@@ -7,8 +7,8 @@ import msgspec
 import structlog
 
 from dragon.engine.definitions import Definition
+from dragon.engine.network.webhooks import hook_of
 from dragon.engine.watching import Watch, Watches
-from dragon.engine.webhooks import hook_of
 from dragon.errors import BadRequest, Problem, UnknownKeys
 from dragon.registry import Registry
 from dragon.schemas import (

@@ -8,10 +8,10 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from dragon.faces.webhooks import TASK_ENDED
-from dragon.http.documents import Document, Known, document_answers
-from dragon.http.errors import Failure
-from dragon.http.openapi import make_document
-from dragon.http.routes import About, Route, told
+from dragon.http.answers import Failure
+from dragon.http.describing.documents import Document, Known, document_answers
+from dragon.http.describing.openapi import make_document
+from dragon.http.describing.routes import About, Route, told
 from dragon.json_schema import Schema, input_schema, output_schema
 from dragon.registry import Registry
 from dragon.schemas import Kind

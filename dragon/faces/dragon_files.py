@@ -6,18 +6,12 @@ from aiohttp import hdrs, web
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from dragon.engine.engine import Engine
-from dragon.engine.file_jobs import FileJobs, Wish
-from dragon.engine.outputs import Outputs
+from dragon.engine.files.file_jobs import FileJobs, Wish
+from dragon.engine.files.outputs import Outputs
 from dragon.faces.file_requests import FileRequest, FileRequests, filename_of
 from dragon.faces.version import Version
-from dragon.http.caching import NO_STORE, cache_control
-from dragon.http.creation import prepare
-from dragon.http.errors import WrongRequest, raw_json_response
-from dragon.http.files import NO_FILE, REDIRECTED, Filename, base_url, choose_file, redirect_to
-from dragon.http.idempotency import Repeatable
-from dragon.http.parameters import Parameters
-from dragon.http.placeholders import pictured
-from dragon.http.routes import (
+from dragon.http.answers import WrongRequest, raw_json_response
+from dragon.http.describing.routes import (
     BUG,
     CONFLICT,
     UNAUTHORIZED,
@@ -27,8 +21,16 @@ from dragon.http.routes import (
     TaskDefinition,
     told,
 )
-from dragon.http.signed_urls import SignatureQuery
-from dragon.http.waiting import (
+from dragon.http.files.caching import NO_STORE, cache_control
+from dragon.http.files.files import (
+    NO_FILE,
+    REDIRECTED,
+    Filename,
+    choose_file,
+    redirect_to,
+)
+from dragon.http.files.placeholders import pictured
+from dragon.http.files.waiting import (
     NOT_READY,
     REDIRECTED_ELSEWHERE,
     ErrorAs,
@@ -37,6 +39,11 @@ from dragon.http.waiting import (
     WaitingQuery,
     not_ready,
 )
+from dragon.http.requests.base_url import base_url
+from dragon.http.requests.creation import prepare
+from dragon.http.requests.idempotency import Repeatable
+from dragon.http.requests.parameters import Parameters
+from dragon.http.requests.signed_urls import SignatureQuery
 from dragon.schemas import Key, Record
 from dragon.settings import Settings
 from dragon.store.clock import StoreClock

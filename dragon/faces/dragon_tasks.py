@@ -8,14 +8,8 @@ from msgspec import Struct
 from dragon.engine.engine import Engine
 from dragon.engine.watching import Watch
 from dragon.faces.version import Version
-from dragon.http.authentication import Accounts
-from dragon.http.bodies import read_body
-from dragon.http.creation import prepare, read_creation
-from dragon.http.errors import raw_json_response
-from dragon.http.heartbeats import Heartbeats
-from dragon.http.idempotency import Repeatable
-from dragon.http.parameters import Keys, Parameters
-from dragon.http.routes import (
+from dragon.http.answers import raw_json_response
+from dragon.http.describing.routes import (
     CONFLICT,
     UNKNOWN_KEYS,
     WRONG,
@@ -26,7 +20,13 @@ from dragon.http.routes import (
     list_of,
     told,
 )
-from dragon.http.streams import Stream, StreamHeaders, StreamQuery, Streams, streamed
+from dragon.http.requests.authentication import Accounts
+from dragon.http.requests.bodies import read_body
+from dragon.http.requests.creation import prepare, read_creation
+from dragon.http.requests.idempotency import Repeatable
+from dragon.http.requests.parameters import Keys, Parameters
+from dragon.http.streams.heartbeats import Heartbeats
+from dragon.http.streams.streams import Stream, StreamHeaders, StreamQuery, Streams, streamed
 from dragon.schemas import Key, Update
 from dragon.settings import Settings
 

@@ -9,15 +9,15 @@ from aiohttp import hdrs, web
 from msgspec import Struct
 
 from dragon.engine.definitions import Definition, NotADefinition, read_query_definition
-from dragon.engine.file_jobs import FileJobs, Wish
+from dragon.engine.files.file_jobs import FileJobs, Wish
 from dragon.errors import BadRequest, Problem
-from dragon.http.authentication import Accounts, Caller
-from dragon.http.bodies import read_body
-from dragon.http.files import base_url
-from dragon.http.parameters import Parameters, task_query
-from dragon.http.placeholders import ERROR_PICTURE, PictureSize, asked_size
-from dragon.http.signed_urls import SignedUrls
-from dragon.http.waiting import Waiting, take_waiting
+from dragon.http.files.placeholders import ERROR_PICTURE, PictureSize, asked_size
+from dragon.http.files.waiting import Waiting, take_waiting
+from dragon.http.requests.authentication import Accounts, Caller
+from dragon.http.requests.base_url import base_url
+from dragon.http.requests.bodies import read_body
+from dragon.http.requests.parameters import Parameters, task_query
+from dragon.http.requests.signed_urls import SignedUrls
 from dragon.registry import Registry
 from dragon.settings import Settings
 

@@ -22,9 +22,9 @@ from dragon import __version__
 from dragon.engine.engine import Engine
 from dragon.engine.lag import LoopLag
 from dragon.errors import Unavailable
+from dragon.http.answers import json_response
+from dragon.http.describing.routes import About, Answer, Route, told
 from dragon.http.drain import Drain
-from dragon.http.errors import json_response
-from dragon.http.routes import About, Answer, Route, told
 from dragon.schemas import HOOK_TASK
 from dragon.store.durability import check_durability
 from dragon.store.figures import BUCKETS, Figures, read_figures, read_workers

@@ -5,8 +5,8 @@ from importlib import resources
 from aiohttp import hdrs, web
 from msgspec import Struct
 
-from dragon.http.errors import Failure
-from dragon.http.routes import About, Answer, Route, told
+from dragon.http.answers import Failure
+from dragon.http.describing.routes import About, Answer, Route, told
 
 _TYPES = {
     "index.html": "text/html",

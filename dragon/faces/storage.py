@@ -6,12 +6,12 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from dragon.engine.stored_files import Deletion, Expiration, Listing, Selection, StoredFiles
-from dragon.http.authentication import Accounts
-from dragon.http.bodies import read_body
-from dragon.http.errors import json_response
-from dragon.http.routes import WRONG, About, BodyCredentials, Route, told
-from dragon.http.storage_parameters import MAX_DAYS, StorageParameters
+from dragon.engine.files.stored_files import Deletion, Expiration, Listing, Selection, StoredFiles
+from dragon.http.answers import json_response
+from dragon.http.describing.routes import WRONG, About, BodyCredentials, Route, told
+from dragon.http.requests.authentication import Accounts
+from dragon.http.requests.bodies import read_body
+from dragon.http.requests.storage_parameters import MAX_DAYS, StorageParameters
 from dragon.schemas import Time
 from dragon.settings import Settings
 from dragon.store.clock import StoreClock

@@ -7,11 +7,11 @@ from aiohttp import web
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from dragon.errors import UnknownDelivery
-from dragon.http.authentication import Accounts
-from dragon.http.bodies import read_body
-from dragon.http.errors import Failure, json_response
-from dragon.http.parameters import Parameters
-from dragon.http.routes import WRONG, About, Answer, BodyCredentials, Route, told
+from dragon.http.answers import Failure, json_response
+from dragon.http.describing.routes import WRONG, About, Answer, BodyCredentials, Route, told
+from dragon.http.requests.authentication import Accounts
+from dragon.http.requests.bodies import read_body
+from dragon.http.requests.parameters import Parameters
 from dragon.schemas import Key, Status, is_key
 from dragon.settings import Settings
 from dragon.store.deliveries import OUTCOMES, Deliveries, HookDelivery, Outcome, Page

@@ -9,8 +9,7 @@ from typing import cast
 
 import structlog
 from aiohttp import web
-
-from dragon.http.middleware import Handler
+from aiohttp.typedefs import Handler
 
 log = structlog.get_logger()
 

@@ -3,11 +3,11 @@
 import asyncio
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from dragon.background import is_set_within
 from dragon.engine.watching import Watches
 from dragon.errors import Unavailable
-from dragon.http.middleware import Handler
 
 STOPPING = "this server is shutting down, ask again soon"
 RESTARTING = "this server is restarting, ask again for the status of your tasks"

@@ -1,18 +1,17 @@
 """What every request goes through: preflights, errors as answers, one line in the log."""
 
 import time
-from collections.abc import Awaitable, Callable
 
 import structlog
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
 
 from dragon.errors import DragonError
 from dragon.http.errors import bug_response, error_response, http_error_response
-from dragon.http.placeholders import error_picture, error_picture_size
+from dragon.http.files.placeholders import error_picture, error_picture_size
 
 log = structlog.get_logger()
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _OPEN_PATHS = ("/v1/", "/v2/", "/files/", "/placeholder/")
 _PREFLIGHT = {

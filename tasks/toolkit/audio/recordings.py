@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from dragon.task import Descriptor, MediaLimits
-from tasks.toolkit.media import probe
-from tasks.toolkit.media.probe import AudioStream
+from tasks.toolkit.media.media import AudioStream, Media
 
 if TYPE_CHECKING:
     from tasks.toolkit.media.demux import Opened
@@ -36,7 +35,7 @@ class Recording(Struct, frozen=True, kw_only=True):
     is a picture of the album. `media` tells how to read the file.
     """
 
-    media: probe.Media
+    media: Media
     audio: AudioStream
     duration: float | None
     bit_rate: int | None
@@ -83,7 +82,7 @@ def hundredths(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 2)
 
 
-def _duration(media: probe.Media, header: bytes | None) -> float | None:
+def _duration(media: Media, header: bytes | None) -> float | None:
     """That of the sound; beside a video it may be shorter than the file.
 
     In Ogg, Opus counts the first samples, too, which are only there to warm up decoders.
@@ -96,7 +95,7 @@ def _duration(media: probe.Media, header: bytes | None) -> float | None:
     return media.duration
 
 
-def _bit_rate(media: probe.Media, duration: float | None) -> int | None:
+def _bit_rate(media: Media, duration: float | None) -> int | None:
     """What a header tells, else what a file takes that has nothing but sound in it.
 
     Some encoders of Vorbis write a negative number, which FFmpeg takes for a huge one.

@@ -22,7 +22,7 @@ from msgspec import Struct
 from dragon.task import Descriptor, MediaLimits, TaskFailed
 from tasks.toolkit.geometry import Size, check_limits
 from tasks.toolkit.media.containers import DECODERS, Container, recognise
-from tasks.toolkit.media.probe import Wanted
+from tasks.toolkit.media.media import Wanted
 
 _KINDS: dict[Wanted, str] = {"media": "audio or video", "video": "video", "audio": "audio"}
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from dragon.task import File, MediaLimits, Source
 from tasks.toolkit.media.containers import DECODERS
-from tasks.toolkit.media.probe import Media
+from tasks.toolkit.media.media import Media
 
 Arguments = list[str | Source | File]
 

@@ -16,7 +16,7 @@ from dragon.task import MediaLimits, TaskFailed
 from tasks.toolkit.geometry import Size, check_video
 from tasks.toolkit.media import color_codes
 from tasks.toolkit.media.demux import Opened, decoded, not_valid, packets_of, tells_alpha
-from tasks.toolkit.media.probe import AudioStream, Media, Ratio, VideoStream
+from tasks.toolkit.media.media import AudioStream, Media, Ratio, VideoStream
 from tasks.toolkit.pictures.exif import rotation_of
 
 LOOK_AHEAD_PACKETS = 100

@@ -7,7 +7,7 @@ from dragon.task import Context, MediaLimits, ProgramFailed, Source, TaskFailed
 from tasks.toolkit import spans
 from tasks.toolkit.media import probe
 from tasks.toolkit.media.ffmpeg import Arguments, beginning, source_input
-from tasks.toolkit.media.probe import Media, VideoStream
+from tasks.toolkit.media.media import Media, VideoStream
 from tasks.toolkit.progress import Progress
 
 

@@ -1,6 +1,6 @@
 """Tells which streams of a video are already what was asked for, so that they can be copied."""
 
-from tasks.toolkit.media.probe import AudioStream
+from tasks.toolkit.media.media import AudioStream
 from tasks.toolkit.video.clips import Clip
 from tasks.toolkit.video.encoders import Rate
 from tasks.toolkit.video.filters import Frames

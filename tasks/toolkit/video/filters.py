@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from tasks.toolkit.geometry import Layout, Size
-from tasks.toolkit.media.probe import VideoStream
+from tasks.toolkit.media.media import VideoStream
 
 HD_HEIGHT = 720
 """From here on a video that does not tell its colour matrix is taken as BT.709, else BT.601."""

@@ -5,7 +5,7 @@ from typing import Literal
 from msgspec import Struct
 
 from dragon.task import TaskFailed
-from tasks.toolkit.media.probe import VideoStream
+from tasks.toolkit.media.media import VideoStream
 from tasks.toolkit.video.encoders import AudioCodec, VideoCodec
 
 VideoFormat = Literal["mp4", "webm", "mkv", "gif", "webp"]

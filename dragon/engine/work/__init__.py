@@ -1,0 +1,1 @@
+"""What a worker does: claim, run, tell, and write how it ended."""

@@ -1,0 +1,1 @@
+"""Tells what routes and tasks there are."""

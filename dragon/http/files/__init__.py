@@ -1,0 +1,1 @@
+"""Answers with files: redirects to them, placeholders for them, and themselves."""

@@ -1,0 +1,1 @@
+"""Reads requests: who asks, and for what."""

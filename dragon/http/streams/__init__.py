@@ -1,0 +1,1 @@
+"""Streams of statuses, as lines and as server-sent events."""
