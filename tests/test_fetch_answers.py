@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from dragon.engine.network.answers import MAX_HEADS
 from dragon.errors import TaskFailed, TaskInterrupted
-from tests.fetching import failure, serving, talking
+from tests.fetching import failure, fetch, serving, talking
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,44 @@ async def test_an_answer_other_than_the_file_is_named(
         error = await failure(f"{server}/a.jpg", tmp_path)
     assert type(error) is kind
     assert error.message.endswith(f"the server answered {words}")
+
+
+@pytest.mark.parametrize(
+    ("count", "is_taken"), [(0, True), (MAX_HEADS - 1, True), (MAX_HEADS, False), (100_000, False)]
+)
+async def test_interim_answers_are_passed_over_but_not_without_end(
+    count: int, is_taken: bool, tmp_path: Path
+) -> None:
+    async def talk(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n" * count)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 50000\r\n\r\n" + b"a" * 50_000)
+        await writer.drain()
+
+    async with talking(talk) as server:
+        if is_taken:
+            assert (await fetch(f"{server}/a.jpg", tmp_path)).size == 50_000
+            return
+        error = await failure(f"{server}/a.jpg", tmp_path)
+    assert type(error) is TaskFailed
+    assert error.message.endswith("the server's answer comes in too many small pieces")
+
+
+@pytest.mark.parametrize(("size", "is_taken"), [(1, False), (8, False), (100, True)])
+async def test_a_body_may_come_in_chunks_but_not_in_crumbs(
+    size: int, is_taken: bool, tmp_path: Path
+) -> None:
+    async def talk(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        writer.write(b"%x\r\n%b\r\n" % (size, b"a" * size) * 20_000 + b"0\r\n\r\n")
+        await writer.drain()
+
+    async with talking(talk) as server:
+        if is_taken:
+            assert (await fetch(f"{server}/a.jpg", tmp_path)).size == size * 20_000
+            return
+        error = await failure(f"{server}/a.jpg", tmp_path)
+    assert type(error) is TaskFailed
+    assert error.message.endswith("the server's answer comes in too many small pieces")
 
 
 @pytest.mark.parametrize("is_reset", [True, False])

@@ -16,6 +16,7 @@ from yarl import URL
 
 from dragon import __version__
 from dragon.engine.network.addresses import AddressRules
+from dragon.engine.network.answers import Connector, Shattered
 from dragon.errors import TaskError, TaskFailed, TaskInterrupted
 from dragon.settings import Settings
 from dragon.task import Source
@@ -164,7 +165,7 @@ def guarded_session(addresses: AddressRules) -> aiohttp.ClientSession:
     To be used for every URL that somebody else gave, with `allow_redirects=False`.
     """
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(
+        connector=Connector(
             # Each connect passes here with its final address; a resolver of one's own would
             # see neither IP literals nor what a name resolves to the second time.
             socket_factory=partial(_open_socket, addresses),
@@ -260,6 +261,8 @@ def explain_failure(error: aiohttp.ClientError) -> TaskError:
             return TaskInterrupted("no connection to the server could be made")
         case aiohttp.InvalidURL():
             return TaskFailed("its address has no valid host")
+        case Shattered():
+            return TaskFailed("the server's answer comes in too many small pieces")
         case aiohttp.ClientResponseError():
             return TaskFailed("the server's answer is not valid HTTP")
     return TaskInterrupted("the connection to the server was lost")
