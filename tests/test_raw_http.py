@@ -162,3 +162,12 @@ async def test_many_half_requests_hold_up_nobody(dragon: Dragon, api: Api) -> No
     assert (await api.run(task_name="hello", name="Jane"))["result"] == "Hello Jane"
     for _, writer in connections:
         writer.close()
+
+
+@pytest.mark.parametrize("head", [b"", b"Connection: keep-alive\r\n"])
+async def test_a_client_of_old_sees_the_end_of_a_stream(
+    api: Api, dragon: Dragon, head: bytes
+) -> None:
+    key = (await api.run(task_name="hello", name="John"))["key"].encode()
+    data = b"GET /v1/status_stream?tasks=%b HTTP/1.0\r\nHost: a\r\n%b\r\n" % (key, head)
+    assert (await send_raw(dragon.url, data)).endswith(b"}]\n")

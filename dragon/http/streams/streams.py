@@ -146,6 +146,9 @@ class Stream:
     async def _begin(self, updates: Sequence[Update]) -> None:
         await self._response.prepare(self._request)
         self._is_chunked = hdrs.TRANSFER_ENCODING in self._response.headers
+        if not self._is_chunked:
+            # A client of HTTP/1.0 sees no other end, even if it asked to keep the connection.
+            self._response.force_close()
         # Encoded already, they would be half a kilobyte for as long as the client waits.
         self._response.headers.clear()
         await self._post(self._form.first(updates))
