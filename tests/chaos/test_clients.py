@@ -98,6 +98,15 @@ async def test_p29_a_rolling_upgrade_loses_nothing(
     assert set(await fleet.attempts(fleet.ledger.keys)) == {1}
 
 
+FOR_SECRETS_ALONE = (
+    ("GET", "/v2/storage/files"),
+    ("DELETE", "/v2/storage/files?max_age=0"),
+    ("GET", "/v2/storage/expiration"),
+    ("POST", "/v2/storage/expiration?days=0"),
+    ("GET", "/v2/webhooks/deliveries"),
+)
+
+
 @pytest.mark.chaos(ci=1, long=1)
 async def test_p34_credentials_keep_their_class(fleet: Fleet, n: int) -> None:
     made, key = await fleet.submit(
@@ -113,6 +122,9 @@ async def test_p34_credentials_keep_their_class(fleet: Fleet, n: int) -> None:
             for method, path, body in [*CREATING, *owned(key, url)]:
                 answer = await fleet.api().ask(method, path, json=body, headers=headers)
                 assert answer.status == 401, (authorization, path)
+        headers = {"Authorization": f"Api-Key {API_KEY}", "Referer": PAGE}
+        for method, path in FOR_SECRETS_ALONE:
+            assert (await fleet.api().ask(method, path, headers=headers)).status == 401
         mine, nobodys = owned(key, url), owned("A" * 26, url.replace(made, "A" * 26))
         for one, other in zip(mine, nobodys, strict=True):
             assert await others_answer(fleet, *one) == await others_answer(fleet, *other)
