@@ -36,7 +36,7 @@ async def take(page: Page, url: str) -> list[bytes]:
     await page.click("button")
     await page.wait_for_function(IS_HALF_DONE)
     middle = await page.screenshot()
-    await page.wait_for_function(HAS_ENDED)
+    await page.wait_for_function(HAS_ENDED, timeout=60_000)
     await page.wait_for_function(FILM_PLAYS)
     return [middle, await page.screenshot()]
 
