@@ -9,11 +9,12 @@ import pytest
 
 from dragon.store.store import Store
 from tests.conftest import Api
+from tests.gate import Gate
 from tests.jobs import submission
 from tests.support import Dragon, eventually, read_lines
 
 
-def gate(path: Path) -> dict[str, Any]:
+def heavy_gate(path: Path) -> dict[str, Any]:
     return {"task_name": "site.heavy_gate", "path": str(path)}
 
 
@@ -23,7 +24,7 @@ async def test_a_running_task_is_stopped_and_those_that_wait_never_run(
     paths = [tmp_path / name for name in ("first", "second", "third")]
     async with api.session.post(
         api.url + "/v1/create_stream",
-        json={"tasks": [gate(path) for path in paths]},
+        json={"tasks": [heavy_gate(path) for path in paths]},
         headers=api.headers,
     ) as stream:
         keys = [status["key"] for status in await stream_list(stream)]
@@ -46,12 +47,12 @@ async def stream_list(stream: Any) -> list[dict[str, Any]]:
 
 
 async def test_the_slots_of_cancelled_tasks_are_free_again(api: Api, tmp_path: Path) -> None:
-    tasks = [gate(tmp_path / "gate")] * 2
+    tasks = [heavy_gate(tmp_path / "gate")] * 2
     _, statuses = await api.post("/v1/create", {"tasks": tasks})
     await api.post("/v1/cancel", {"tasks": [one["key"] for one in statuses]})
     after = tmp_path / "after"
     after.touch()
-    assert (await api.run(**gate(after)))["status"] == "success"
+    assert (await api.run(**heavy_gate(after)))["status"] == "success"
 
 
 async def test_the_child_that_decodes_for_a_cancelled_task_is_killed(
@@ -83,7 +84,7 @@ async def test_tasks_of_others_are_as_unknown_as_those_that_do_not_exist(
     api: Api, tmp_path: Path, version: str
 ) -> None:
     path = tmp_path / "gate"
-    _, [created] = await api.post("/v1/create", {"tasks": [gate(path)]})
+    _, [created] = await api.post("/v1/create", {"tasks": [heavy_gate(path)]})
     body = {"tasks": [created["key"]]}
     status, refused = await api.post(
         f"/{version}/cancel", body, Authorization="Secret other-secret"
@@ -116,3 +117,12 @@ async def test_counters_and_queues_forget_cancelled_jobs(store: Store) -> None:
         counts: Any = await store.client.hgetall(base + name)
         assert set(counts.values()) <= {b"0"}
     assert await store.client.zcard(base + "leases") == 0
+
+
+async def test_of_a_cancelled_task_no_file_is_left(api: Api, dragon: Dragon, gate: Gate) -> None:
+    _, [queued] = await api.post("/v2/create", {"tasks": gate.task("site.partial")})
+    await gate.runs(1)
+    pattern = f"files/acme/*/{queued['key']}"
+    assert list(dragon.data.glob(pattern))
+    await api.post("/v2/cancel", {"tasks": queued["key"]})
+    await eventually(lambda: not list(dragon.data.glob(pattern)))

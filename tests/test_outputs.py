@@ -1,6 +1,8 @@
 """Where files of outputs lie, on the local disk and in a store, and how they are deleted."""
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -12,6 +14,7 @@ from dragon.engine.files.outputs import Outputs
 from dragon.errors import StorageUnavailable, TaskFailed, TaskInterrupted
 from dragon.schemas import SIGNED, Claim
 from dragon.settings import Settings, StoreSettings
+from dragon.storage.disk import Disk
 from dragon.store.store import Store
 from dragon.task import File
 from tests.http_faults import Fault, FaultyServer, choose
@@ -257,3 +260,17 @@ async def test_files_from_before_paths_told_account_and_day_are_deleted_too(
     disk.outputs.path(file).rename(disk.outputs.path(old))
     await disk.outputs.delete(msgspec.structs.replace(record, files=(old,)))
     assert disk.left() == []
+
+
+async def test_a_file_that_is_on_its_way_has_arrived_when_its_run_is_cancelled(
+    tmp_path: Path,
+) -> None:
+    for number in range(20):
+        file = tmp_path / "output.txt"
+        file.write_text("kept")
+        keeping = asyncio.create_task(Disk(str(tmp_path)).keep(file, f"{number}/output.txt"))
+        await asyncio.sleep(0)
+        keeping.cancel()
+        with suppress(asyncio.CancelledError):
+            await keeping
+        assert (tmp_path / "files" / str(number) / "output.txt").read_text() == "kept"

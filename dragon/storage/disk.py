@@ -22,7 +22,14 @@ class Disk:
 
     async def keep(self, file: Path, path: str, content_type: str = "") -> int:
         """Move a finished file to `path`; its size. Its type is told by the job's record alone."""
-        return await asyncio.to_thread(self._keep, file, self.path(path))
+        moving = asyncio.ensure_future(asyncio.to_thread(self._keep, file, self.path(path)))
+        try:
+            return await asyncio.shield(moving)
+        except asyncio.CancelledError:
+            # No thread can be stopped: whoever discards the file then must come after it.
+            with contextlib.suppress(OSError):
+                await moving
+            raise
 
     async def delete(self, paths: Iterable[str]) -> None:
         """Delete files, and the directories that are empty then; missing ones are fine."""

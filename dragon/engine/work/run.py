@@ -81,6 +81,8 @@ class Run:
         self.claim = claim
         self.phases: dict[str, float] = {}
         self.is_ending = False
+        self.is_in_vain = False
+        """Its job has ended without it: nobody will ask for the files that it has kept."""
         self._context: RunContext | None = None
         self._tools = tools
         self._telling = Telling(tools.store, tools.outputs, claim, tools.settings.max_result_bytes)
@@ -94,6 +96,10 @@ class Run:
             self.is_ending = True
             self._offer.free(self.claim)
             await self._write(outcome)
+        except asyncio.CancelledError:
+            if self.is_in_vain and self._telling.has_kept:
+                await self._tools.outputs.discard(self.claim)
+            raise
         finally:
             if self._context and self._context.directory:
                 await asyncio.to_thread(shutil.rmtree, self._context.directory, ignore_errors=True)

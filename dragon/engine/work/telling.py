@@ -27,6 +27,7 @@ class Telling:
         self._max_bytes = max_bytes
         self._progress: Any = msgspec.UNSET
         self._result: Any = msgspec.UNSET
+        self.has_kept = False
         self._has_news = False
         self._sender: asyncio.Task[None] | None = None
         self._partials = asyncio.Lock()
@@ -54,6 +55,7 @@ class Telling:
         """
         job = self._claim.job
         values, files = split_result(result)
+        self.has_kept = self.has_kept or bool(files)
         kept = await self._outputs.keep(self._claim, files) if files else ()
         joined = self._outputs.join(values, kept, job.base_url, job.key)
         # Encoded here, where what no JSON can hold is still a bug of the task.

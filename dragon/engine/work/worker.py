@@ -264,6 +264,8 @@ class Worker:
     def _on_cancelled(self, message: bytes) -> None:
         """The store has ended the job already: what is left is to stop the work."""
         for claim in [claim for claim in self._runs if claim.job.key == message.decode()]:
+            run, _ = self._runs[claim]
+            run.is_in_vain = True
             self._abandon(claim, "job_cancelled")
 
     def _abandon(self, claim: Claim, event: str) -> None:
