@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -255,11 +256,17 @@ def valkey_server(data: Path, *options: str) -> Iterator[str]:
     valkey = EmbeddedValkey(data)
     process = subprocess.Popen([*valkey.command(), *options])
     try:
-        wait_until(Path(valkey.url.removeprefix("unix://")).exists)
+        wait_until(lambda: _listens(valkey.url.removeprefix("unix://")))
         yield valkey.url
     finally:
         process.terminate()
         process.wait(DEADLINE_SECONDS)
+
+
+def _listens(path: str) -> bool:
+    """The socket is there a moment before anybody can connect."""
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(path) == 0
 
 
 def wait_until(condition: Callable[[], object], seconds: float = DEADLINE_SECONDS) -> None:

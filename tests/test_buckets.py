@@ -159,8 +159,9 @@ async def test_a_large_upload_that_is_cancelled_leaves_nothing(
     bucket: Bucket, look: Look, faulty: FaultyServer, tmp_path: Path
 ) -> None:
     faulty.choose = choose(Fault(delay_seconds=0.5), method="PUT")
-    upload = asyncio.create_task(keep(bucket, made(tmp_path, 4 * PART_BYTES)))
-    await eventually(lambda: faulty.count("PUT", "partNumber") == 2)
+    upload = asyncio.create_task(keep(bucket, made(tmp_path, 8 * PART_BYTES)))
+    # Two parts are there, and two are under way.
+    await eventually(lambda: faulty.count("PUT", "partNumber") == 4)
     assert look.unfinished() != []
     upload.cancel()
     with pytest.raises(asyncio.CancelledError):
