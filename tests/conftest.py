@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 
 from dragon.settings import Settings
 from dragon.store.store import Store
+from tests.broker import Broker
 from tests.browser import Site, open_page
 from tests.chaos.proxy import Proxy
 from tests.clips import Clips
@@ -28,7 +29,8 @@ from tests.http_faults import FaultyServer
 from tests.module_page import open_module
 from tests.receivers import Receiver, receiving
 from tests.s3 import S3, Look, s3_server
-from tests.support import MEDIA, SECRET, Dragon, valkey_server
+from tests.support import MEDIA, SECRET, Dragon
+from tests.valkey import valkey_server
 from tests.watchers import Process, start_process
 
 
@@ -97,22 +99,6 @@ def settings(valkey: str, tmp_path: Path) -> Settings:
 async def store(settings: Settings) -> AsyncIterator[Store]:
     async with Store(settings) as store:
         yield store
-
-
-class Broker:
-    """A look into the shared Dragon's Valkey, past its API."""
-
-    def __init__(self, client: redis.Redis) -> None:
-        self.client = client
-
-    async def count_jobs(self) -> int:
-        """All that was ever accepted: a request that was refused leaves it as it was."""
-        return len([key async for key in self.client.scan_iter("dragon:*:job:*", count=10_000)])
-
-    async def attempts(self, key: str) -> int:
-        [name] = [name async for name in self.client.scan_iter(f"dragon:*:job:{key}", count=10_000)]
-        answer: Any = self.client.hget(name, "attempt")
-        return int(await answer)
 
 
 @pytest_asyncio.fixture

@@ -5,12 +5,11 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -248,25 +247,6 @@ class Part:
 
     def _has_ended(self) -> bool:
         return not is_alive(self.process)
-
-
-@contextlib.contextmanager
-def valkey_server(data: Path, *options: str) -> Iterator[str]:
-    """A Valkey of its own; yields its URL."""
-    valkey = EmbeddedValkey(data)
-    process = subprocess.Popen([*valkey.command(), *options])
-    try:
-        wait_until(lambda: _listens(valkey.url.removeprefix("unix://")))
-        yield valkey.url
-    finally:
-        process.terminate()
-        process.wait(DEADLINE_SECONDS)
-
-
-def _listens(path: str) -> bool:
-    """The socket is there a moment before anybody can connect."""
-    with socket.socket(socket.AF_UNIX) as client:
-        return client.connect_ex(path) == 0
 
 
 def wait_until(condition: Callable[[], object], seconds: float = DEADLINE_SECONDS) -> None:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Answer, Api, Broker
+from tests.broker import Broker
+from tests.conftest import Answer, Api
 from tests.support import API_KEY, PAGE, SECRET, Dragon
 
 TASKS = {"tasks": {"task_name": "hello", "name": "John"}}

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Answer, Api, Broker
+from tests.broker import Broker
+from tests.conftest import Answer, Api
 from tests.support import SECRET, Dragon
 
 pytestmark = pytest.mark.usefixtures("no_bugs")

@@ -5,7 +5,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.conftest import Answer, Api, Broker
+from tests.broker import Broker
+from tests.conftest import Answer, Api
 
 pytestmark = pytest.mark.usefixtures("no_bugs")
 

@@ -7,7 +7,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from tests.conftest import Api, Broker, Origin
+from tests.broker import Broker
+from tests.conftest import Api, Origin
 from tests.support import SECRET, Dragon
 
 TASKS = ("image.info", "image.thumb")

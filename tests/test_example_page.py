@@ -7,8 +7,9 @@ import pytest
 from aiohttp import web
 from playwright.async_api import Page, Request
 
+from tests.broker import Broker
 from tests.browser import LISTED, Site, needs_chromium, pictures
-from tests.conftest import Broker, Origin
+from tests.conftest import Origin
 from tests.example_page import HAS_ENDED, example_page, replaced
 from tests.support import API_KEY, DEADLINE_SECONDS, MEDIA, Dragon
 

@@ -22,7 +22,8 @@ from dragon.store.store import Store
 from tests.conftest import Api
 from tests.decoders import Logs
 from tests.jobs import hooked, line_of, submission
-from tests.support import DEADLINE_SECONDS, Dragon, Part, eventually, until, valkey_server
+from tests.support import DEADLINE_SECONDS, Dragon, Part, eventually, until
+from tests.valkey import valkey_server
 
 
 @pytest_asyncio.fixture

@@ -11,7 +11,8 @@ import pytest
 
 from dragon.http.streams.heartbeats import Heartbeats
 from dragon.http.streams.streams import Streams
-from tests.conftest import Api, Broker
+from tests.broker import Broker
+from tests.conftest import Api
 from tests.gate import Gate
 from tests.reading_events import following
 from tests.support import DEADLINE_SECONDS

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Api, Broker
+from tests.broker import Broker
+from tests.conftest import Api
 from tests.support import API_KEY, PAGE, SECRET
 from tests.test_authentication import TASKS, WRONG
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, Route
 
+from tests.broker import Broker
 from tests.browser import Site, count_requests, needs_chromium
 from tests.chaos.proxy import Proxy
-from tests.conftest import Broker
 from tests.module_page import FINAL, HELLO, assert_each_ended_once, create, open_module, told
 from tests.support import Dragon, eventually
 

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.conftest import Api, Broker
+from tests.broker import Broker
+from tests.conftest import Api
 from tests.support import SECRET, Dragon, send_raw
 
 BODY = json.dumps({"secret": SECRET, "tasks": {"task_name": "hello", "name": "John"}}).encode()

@@ -7,7 +7,8 @@ from urllib.parse import urlencode
 import pytest
 from aiohttp import web
 
-from tests.conftest import Answer, Api, Broker, Origin
+from tests.broker import Broker
+from tests.conftest import Answer, Api, Origin
 from tests.support import API_KEY, PAGE, eventually
 
 pytestmark = pytest.mark.usefixtures("no_bugs")

@@ -12,7 +12,8 @@ from aiohttp import web
 from dragon.errors import TaskFailed
 from dragon.task import MediaLimits
 from tasks.html.scrape import Scraped, read
-from tests.conftest import Api, Broker, Origin
+from tests.broker import Broker
+from tests.conftest import Api, Origin
 from tests.decoders import Logs, call, children, source
 from tests.test_scrape import PAGES, URL, scrape, urls
 

@@ -7,8 +7,9 @@ import pytest
 from pyvips import Image
 
 from tests import music
+from tests.broker import Broker
 from tests.clips import run_ffmpeg
-from tests.conftest import Api, Broker, Origin
+from tests.conftest import Api, Origin
 from tests.pictures import MEDIA, psnr
 from tests.test_bad_sources import failure
 

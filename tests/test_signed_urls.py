@@ -8,7 +8,8 @@ from urllib.parse import parse_qsl, urlencode
 
 import pytest
 
-from tests.conftest import Answer, Api, Broker, Origin
+from tests.broker import Broker
+from tests.conftest import Answer, Api, Origin
 from tests.support import API_KEY, PAGE, SECRET, Dragon
 from tests.test_authentication import WRONG
 from tests.test_signing import NOW, PATHS, QUERIES, sign

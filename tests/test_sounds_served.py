@@ -8,8 +8,9 @@ import av
 import pytest
 from pyvips import Image
 
+from tests.broker import Broker
 from tests.clips import Clips
-from tests.conftest import Api, Broker, Origin
+from tests.conftest import Api, Origin
 from tests.fetching import Canary
 from tests.test_bad_sources import failure
 

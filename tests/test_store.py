@@ -28,7 +28,8 @@ from tests.stores import (
     short_lease,
     submit,
 )
-from tests.support import DEADLINE_SECONDS, until, valkey_server
+from tests.support import DEADLINE_SECONDS, until
+from tests.valkey import valkey_server
 
 NOTHING = Claims(claims=[], left=frozenset(), alone=0)
 

@@ -11,7 +11,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.conftest import Api, Broker
+from tests.broker import Broker
+from tests.conftest import Api
 from tests.support import DEADLINE_SECONDS, eventually, read_lines
 
 pytestmark = pytest.mark.usefixtures("no_bugs")

@@ -4,8 +4,9 @@ import aiohttp
 import pytest
 from pyvips import Image
 
+from tests.broker import Broker
 from tests.clips import Clips
-from tests.conftest import Api, Broker, Origin
+from tests.conftest import Api, Origin
 from tests.fetching import Canary
 from tests.pictures import MEDIA, psnr
 from tests.test_bad_sources import failure

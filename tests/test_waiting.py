@@ -10,7 +10,8 @@ import pytest_asyncio
 from aiohttp import web
 
 from dragon.signing import sign_url
-from tests.conftest import Answer, Api, Broker, Origin
+from tests.broker import Broker
+from tests.conftest import Answer, Api, Origin
 from tests.support import API_KEY, PAGE, SECRET, until
 
 pytestmark = pytest.mark.usefixtures("no_bugs")

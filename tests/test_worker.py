@@ -10,7 +10,8 @@ import pytest
 
 from dragon.schemas import decode_status
 from dragon.store.store import Store
-from tests.conftest import Api, Broker
+from tests.broker import Broker
+from tests.conftest import Api
 from tests.jobs import submission
 from tests.support import Dragon, eventually, read_lines, until
 
