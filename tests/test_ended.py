@@ -42,18 +42,18 @@ def test_what_is_dropped_is_read_again() -> None:
     for key in ("one", "two", "three"):
         ended.put(key, record(key), ended.drops)
     ended.put("again", record("one"), ended.drops)
-    ended.drop(["one", "unknown"])
+    ended.drop({"one", "unknown"})
     assert [key_of(ended, name) for name in ("one", "again", "two", "three")] == [
         None, None, "two", "three"
     ]  # fmt: skip
-    ended.drop([])
+    ended.drop(frozenset())
     assert [key_of(ended, name) for name in ("two", "three")] == [None, None]
 
 
 def test_what_was_read_before_a_drop_is_not_remembered_after_it() -> None:
     ended = EndedJobs()
     drops = ended.drops
-    ended.drop(["one"])
+    ended.drop({"one"})
     ended.put("one", record("one"), drops)
     assert ended.get("one") is None
     ended.put("one", record("one"), ended.drops)

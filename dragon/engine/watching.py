@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence, Set
 from contextlib import AsyncExitStack
 from typing import Protocol, Self
 
@@ -154,7 +154,7 @@ class Watches:
         self._joined: Counter[str] = Counter()
         self._interruption = ""
         self._reread_now = asyncio.Event()
-        self.on_outdated: Callable[[Collection[str]], None] = lambda _: None
+        self.on_outdated: Callable[[Set[str]], None] = lambda _: None
         """Called with keys of ended jobs whose records must be read again; with none, all must."""
         self._feed = Feed(store.client, store.timeout_seconds, self._on_gap)
         self._background = Background()
@@ -234,10 +234,10 @@ class Watches:
 
     def _on_gap(self) -> None:
         self._reread_now.set()
-        self.on_outdated(())
+        self.on_outdated(frozenset())
 
     def _on_outdated(self, message: bytes) -> None:
-        self.on_outdated(message.decode().split())
+        self.on_outdated(frozenset(message.decode().split()))
 
     def _on_message(self, message: bytes) -> None:
         """One line for each job: key, version, state, status."""

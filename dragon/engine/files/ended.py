@@ -1,7 +1,7 @@
 """Remembers records of ended jobs, so that asking for them again needs no call of Valkey."""
 
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Set
 
 from dragon.schemas import Record
 
@@ -33,7 +33,7 @@ class EndedJobs:
         if len(self._records) > MAX_RECORDS:
             self._records.popitem(last=False)
 
-    def drop(self, keys: Collection[str]) -> None:
+    def drop(self, keys: Set[str]) -> None:
         """Forget what is known of these jobs; of all, if none is named."""
         self.drops += 1
         records = self._records.items()

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Collection
+from collections.abc import Set
 from datetime import datetime
 
 import msgspec
@@ -100,7 +100,7 @@ class FileJobs:
             self._by_fingerprint.put(fingerprint, record, drops)
         return record
 
-    def drop(self, keys: Collection[str]) -> None:
+    def drop(self, keys: Set[str]) -> None:
         """Read these jobs again before they answer; all, if none is named."""
         self._by_key.drop(keys)
         self._by_fingerprint.drop(keys)
