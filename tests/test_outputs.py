@@ -180,7 +180,15 @@ async def test_nothing_is_asked_of_a_store_for_a_job_without_files(
     claim = await run_one(store)
     await end(store, outputs, claim)
     await outputs.delete(await read(store, claim.job.key))
+    # It would be asked for a job that failed, but deliveries make no files.
+    failed = await run_one(store)
+    await store.finish(failed, "error", line_of(failed.job.key, "error"), ())
+    record = await read(store, failed.job.key)
+    job = msgspec.structs.replace(record.job, kind="hook")
+    await outputs.delete(msgspec.structs.replace(record, job=job))
     assert faulty.requests == []
+    await outputs.delete(record)
+    assert faulty.count("GET") == 1
 
 
 # When it does not work

@@ -115,10 +115,10 @@ def _attempt(claim: Claim) -> str:
 
 
 def _may_have_more(record: Record) -> bool:
-    """Files of lost attempts, or of partial results."""
+    """Files of lost attempts, or of partial results; deliveries of web hooks never make any."""
     made_none = not (record.files or record.deleted)
     is_plain = record.update.state == "success" and made_none and record.attempt == 1
-    return record.attempt > 0 and not is_plain
+    return record.attempt > 0 and not is_plain and record.job.kind != "hook"
 
 
 async def _all(calls: Iterable[Awaitable[OutputFile]]) -> list[OutputFile]:
