@@ -160,6 +160,25 @@ async def test_a_job_without_its_file_answers_no_identical_request(
     assert await store.submit(again) is None
 
 
+async def test_a_family_without_a_file_answers_no_identical_request(
+    store: Store, index: StoredIndex
+) -> None:
+    """What the eldest made, a playlist for one, may lead to the files of its children."""
+    options: dict[str, Any] = {"fingerprint": "same", "reuse_seconds": 1000}
+    top = await parent_of(store, **options)
+    _, files = await end_child(store, top, 5)
+    await finish(store, top, files=made(top, 6))
+    again = submission(store, **options)
+    assert await store.submit(again) == [await read(store, top.job.key)]
+    async with store.client.pubsub(ignore_subscribe_messages=True) as listener:
+        await listener.subscribe(store.keys.outdated_channel)
+        await listener.get_message(timeout=5)
+        await delete(index, files)
+        message = await listener.get_message(timeout=5)
+    assert set(message["data"].decode().split()) == {files[0].path.split("/")[2], top.job.key}
+    assert await store.submit(again) is None
+
+
 async def test_servers_are_told_whose_files_were_deleted(store: Store, index: StoredIndex) -> None:
     held, files = await end(store, 5)
     async with store.client.pubsub(ignore_subscribe_messages=True) as listener:

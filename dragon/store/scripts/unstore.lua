@@ -31,17 +31,28 @@ local function mark(key, files, gone)
   return is_storing
 end
 
+-- Who asks for the same again gets it made anew, also by those that ran the job: what they made
+-- may lead to its files.
+local function outdate(key)
+  while key do
+    local is = redis.call('HMGET', base .. 'job:' .. key, 'reuse', 'parent', 'state')
+    if is[1] and is[3] == 'success' and redis.call('GET', is[1]) == key then
+      redis.call('DEL', is[1])
+    end
+    outdated[#outdated + 1] = key
+    key = is[2]
+  end
+end
+
 local function unstore(key, paths)
   local gone = remove_all(paths)
-  local is = redis.call('HMGET', base .. 'job:' .. key, 'account', 'files', 'reuse')
+  local is = redis.call('HMGET', base .. 'job:' .. key, 'account', 'files')
   if not gone or is[1] ~= account then return end
-  -- Who asks for the same again gets it made anew.
-  if is[3] and redis.call('GET', is[3]) == key then redis.call('DEL', is[3]) end
   if not mark(key, is[2], gone) then
     count_storing(key, -1)
     reckon(key)
   end
-  outdated[#outdated + 1] = key
+  outdate(key)
 end
 
 for _, job in ipairs(cmsgpack.unpack(ARGV[3])) do unstore(unpack(job)) end
