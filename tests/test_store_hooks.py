@@ -269,6 +269,17 @@ async def test_what_waited_for_long_does_not_come_before_what_others_send(store:
     assert [held.job.account for held in first].count("other") in (2, 3, 4)
 
 
+@pytest.mark.parametrize("pause_seconds", [0, 0.001])
+async def test_each_try_takes_one_turn(store: Store, pause_seconds: float) -> None:
+    await ended(store, *BOTH)
+    await tried(store, await claim_delivery(store), "queued", pause_seconds)
+    if pause_seconds:
+        await reap(store)
+    await claim_delivery(store)
+    finishes: Any = store.client.hgetall(store.keys.base(0) + "fair:hook")
+    assert float((await finishes)[b"@acme"]) == 2
+
+
 async def ended_of(store: Store, account: str) -> str:
     [key] = await submit(store, hooked(store, submission(store, account=account), *BOTH))
     [held] = await claim(store)

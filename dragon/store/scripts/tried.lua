@@ -15,7 +15,8 @@ if not is_held_by(ARGV[3], is) then return 0 end
 note_try(key, ARGV[7])
 if state == 'queued' then
   count('ended', is[5] .. ' ' .. state, 1)
-  take_turn(key)
+  -- After a pause the reaper gives it a turn.
+  if tonumber(ARGV[6]) == 0 then take_turn(key) end
   run_again(key, ARGV[5], tonumber(ARGV[6]))
 else
   complete(key, is, state, ARGV[5], '[]')
