@@ -88,7 +88,14 @@ class Unavailable(DragonError):
 
 
 class StorageUnavailable(Unavailable):
-    """A store of files does not answer, though it was asked again and again."""
+    """A store of files does not answer, though it was asked again and again.
+
+    `store` is its name, "" the local disk.
+    """
+
+    def __init__(self, message: str, store: str = "") -> None:
+        super().__init__(message)
+        self.store = store
 
 
 class StorageRefused(StorageUnavailable):

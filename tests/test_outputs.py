@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from dragon.engine.files.expiry import Expiry
+from dragon.engine.files.expiry import READ_KEYS, Expiry
 from dragon.engine.files.outputs import Outputs
 from dragon.errors import StorageUnavailable, TaskFailed, TaskInterrupted
 from dragon.schemas import SIGNED, Claim
@@ -17,6 +17,7 @@ from dragon.settings import Settings, StoreSettings
 from dragon.storage.disk import Disk
 from dragon.store.store import Store
 from dragon.task import File
+from tests.decoders import Logs
 from tests.http_faults import Fault, FaultyServer, choose
 from tests.jobs import line_of
 from tests.s3 import Look
@@ -232,6 +233,26 @@ async def test_a_record_stays_as_long_as_its_files_cannot_be_deleted(
     assert await store.expired_keys(0) == look.paths() == []
 
 
+async def test_a_store_that_is_away_is_waited_for_once_in_a_round(
+    store: Store, settings: Settings, look: Look, faulty: FaultyServer, tmp_path: Path, logs: Logs
+) -> None:
+    outputs = in_bucket(settings, look.settings(faulty.url, retry_seconds=0.3))
+    for _ in range(2 * READ_KEYS + 1):
+        await end(store, outputs, await run_one(store, retention_seconds=1), made(tmp_path))
+    last = await run_one(store, retention_seconds=1)
+    await end(store, outputs, last)
+    await until(lambda: is_due(store, 2 * READ_KEYS + 2))
+    faulty.choose = choose(Fault(status=503))
+    assert await Expiry(store, outputs).run_once() == 2 * READ_KEYS + 1
+    assert await store.read([last.job.key]) == [None]
+    assert [line["event"] for line in logs].count("files_not_deleted") == READ_KEYS
+
+
+async def is_due(store: Store, count: int) -> bool:
+    """Whether the time of so many jobs is over."""
+    return len(await store.expired_keys(0)) == count
+
+
 async def test_one_job_whose_files_cannot_be_deleted_holds_up_no_other(
     store: Store, disk: Place, tmp_path: Path
 ) -> None:
@@ -244,11 +265,7 @@ async def test_one_job_whose_files_cannot_be_deleted_holds_up_no_other(
     disk.outputs.path(file).mkdir()
     with pytest.raises(StorageUnavailable, match="files could not be deleted"):
         await disk.outputs.delete_files([file])
-
-    async def both_are_due() -> bool:
-        return len(await store.expired_keys(0)) == 2
-
-    await until(both_are_due)
+    await until(lambda: is_due(store, 2))
     assert await Expiry(store, disk.outputs).run_once() == 1
     assert await store.expired_keys(0) == [stuck.job.key]
     disk.outputs.path(file).rmdir()

@@ -33,8 +33,8 @@ def translate(store: str, call: str, error: Exception) -> StorageUnavailable:
     )
     is_refusal = status.startswith("4") and status not in _PASSING
     if is_refusal or type(error).__name__ in _REFUSALS:
-        return StorageRefused("the store of files refuses what it is asked for")
-    return StorageUnavailable("the store of files does not answer")
+        return StorageRefused("the store of files refuses what it is asked for", store)
+    return StorageUnavailable("the store of files does not answer", store)
 
 
 def is_missing(error: Exception) -> bool:

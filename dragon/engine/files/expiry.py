@@ -8,7 +8,7 @@ from itertools import compress
 import structlog
 
 from dragon.engine.files.outputs import Outputs
-from dragon.errors import StorageUnavailable, Unavailable
+from dragon.errors import StorageRefused, StorageUnavailable, Unavailable
 from dragon.schemas import Record
 from dragon.store.store import Store
 
@@ -19,8 +19,8 @@ PAUSE_AFTER_FAILURE_SECONDS = 30.0
 BATCH = 100
 READ_KEYS = 10
 """At once: a record may be large."""
-MAX_FAILED = 1_000
-"""Of one round: a store that is away is asked no more often."""
+MAX_FAILED = 10_000
+"""Of one round: their records are read again in the next one."""
 
 
 class Expiry:
@@ -29,6 +29,8 @@ class Expiry:
     def __init__(self, store: Store, outputs: Outputs) -> None:
         self._store = store
         self._outputs = outputs
+        self._away: set[str] = set()
+        """Stores that did not answer in this round."""
 
     async def run(self) -> None:
         pause_seconds = PAUSE_SECONDS
@@ -43,6 +45,7 @@ class Expiry:
 
     async def run_once(self) -> int:
         """Forget all that is due; for how many jobs that failed."""
+        self._away.clear()
         return sum([await self._expire(shard) for shard in range(self._store.keys.shards)])
 
     async def _expire(self, shard: int) -> int:
@@ -71,9 +74,14 @@ class Expiry:
     async def _is_deleted(self, record: Record | None) -> bool:
         if record is None:
             return True
+        # To ask each time would take a minute or so, in which nothing else is forgotten.
+        if self._outputs.stores_of(record) & self._away:
+            return False
         try:
             await self._outputs.delete(record)
         except StorageUnavailable as error:
+            if error.store and not isinstance(error, StorageRefused):
+                self._away.add(error.store)
             log.warning("files_not_deleted", key=record.update.key, error=error.message)
             return False
         return True

@@ -71,6 +71,13 @@ class Outputs:
         if self.stores.chosen and _may_have_more(record):
             await self.stores.chosen.delete_below(_folder(record.job))
 
+    def stores_of(self, record: Record) -> set[str]:
+        """The names of the stores that `delete` asks; the local disk is none."""
+        names = {file.store for file in record.files if self.stores.get(file.store)}
+        if self.stores.chosen and _may_have_more(record):
+            names.add(self.stores.chosen.name)
+        return names
+
     async def delete_files(self, files: Iterable[OutputFile]) -> None:
         """Delete just these; missing ones are fine. Raises StorageUnavailable."""
         paths: defaultdict[str, list[str]] = defaultdict(list)
