@@ -1,6 +1,7 @@
 """Tasks whose end is told, and what became of the telling."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from tests.conftest import Api
@@ -40,6 +41,18 @@ async def settled(api: Api, task: str, **headers: str) -> dict[str, Any]:
         return None if delivery["state"] == "pending" else delivery
 
     return dict(await until(ask))
+
+
+async def waiting_seconds(api: Api, key: str) -> float:
+    """Until the next attempt, once one was made."""
+
+    async def ask() -> Any:
+        delivery = await delivery_of(api, key)
+        return delivery if "next_attempt" in delivery else None
+
+    delivery = await until(ask)
+    last, following = delivery["attempts"][-1]["at"], delivery["next_attempt"]
+    return (datetime.fromisoformat(following) - datetime.fromisoformat(last)).total_seconds()
 
 
 def outcomes(delivery: dict[str, Any]) -> Sequence[Any]:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Sequence
-from datetime import datetime
 from email.utils import formatdate
 from typing import Any
 
@@ -14,9 +13,9 @@ from dragon.engine.network.webhooks import MAX_RETRY_AFTER_SECONDS
 from tests.conftest import Api
 from tests.fetching import Canary, Handler, serving
 from tests.gate import Gate
-from tests.hooking import created, delivery_of, hello, outcomes, settled
+from tests.hooking import created, hello, outcomes, settled, waiting_seconds
 from tests.receivers import Receiver, receiving
-from tests.support import WEBHOOK_TRIES, until
+from tests.support import WEBHOOK_TRIES
 
 OTHER = {"Authorization": "Secret other-secret"}
 
@@ -213,21 +212,6 @@ def told_to_wait(status: int, after: str) -> Handler:
         return web.Response(status=status, headers={"Retry-After": after})
 
     return answer
-
-
-async def waiting_seconds(api: Api, key: str) -> float:
-    """Until the next attempt, once one was made."""
-
-    async def ask() -> Any:
-        delivery = await delivery_of(api, key)
-        return delivery if "next_attempt" in delivery else None
-
-    delivery = await until(ask)
-    return seconds_between(delivery["attempts"][-1]["at"], delivery["next_attempt"])
-
-
-def seconds_between(one: str, other: str) -> float:
-    return (datetime.fromisoformat(other) - datetime.fromisoformat(one)).total_seconds()
 
 
 async def test_an_endless_answer_is_not_read(api: Api) -> None:

@@ -1,0 +1,45 @@
+"""When web hooks are tried again, if the settings do not say."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Api
+from tests.hooking import created, delivery_of, hello, outcomes, settled, waiting_seconds
+from tests.receivers import Receiver
+from tests.support import CONFIG, Dragon
+
+DEFAULTS = "".join(line for line in CONFIG.splitlines(True) if "webhook_retry" not in line)
+MINUTE, HOUR = 60, 3600
+PAUSES = (
+    5, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR
+)  # fmt: skip
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Dragon]:
+    with Dragon(tmp_path / "d", config=DEFAULTS) as own:
+        yield own
+
+
+async def test_pauses_grow_up_to_a_day_and_no_two_are_the_same(
+    client: Api, receiver: Receiver
+) -> None:
+    """Whoever replays a delivery that waits need not wait for the next attempt."""
+    receiver.answers.extend([500] * 20)
+    keys = await created(client, hello(receiver), hello(receiver))
+    factors = []
+    for pause in PAUSES:
+        for key in keys:
+            seconds = await waiting_seconds(client, key)
+            # What a request takes comes on top of it.
+            assert 0.9 * pause <= seconds < 1.1 * pause + 1
+            factors.append(seconds / pause)
+            delivery = await delivery_of(client, key)
+            status, _ = await client.post(f"/v2/webhooks/deliveries/{delivery['id']}/replay", {})
+            assert status == 200
+    assert max(factors[2:]) - min(factors[2:]) > 0.05
+    for key in keys:
+        delivery = await settled(client, key)
+        assert (delivery["state"], outcomes(delivery)) == ("failed", [500] * 10)
