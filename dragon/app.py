@@ -42,7 +42,7 @@ from dragon.http.describing.routes import Face
 from dragon.http.drain import Drain
 from dragon.http.files.files import FilesHandler
 from dragon.http.files.placeholders import Placeholders
-from dragon.http.middleware import allow_all_origins, answer
+from dragon.http.middleware import allow_all_origins, answer, forbid_caching_of_errors
 from dragon.http.requests.authentication import Accounts
 from dragon.http.requests.signed_urls import SignedUrls
 from dragon.http.streams.heartbeats import Heartbeats
@@ -163,7 +163,7 @@ def build_web(
         middlewares=[connections.note, answer, drain.refuse],
         client_max_size=settings.max_body_bytes,
     )
-    app.on_response_prepare.append(allow_all_origins)
+    app.on_response_prepare.extend((allow_all_origins, forbid_caching_of_errors))
     accounts = Accounts(settings)
     outputs = Outputs(settings)
     jobs = FileJobs(settings, engine, store.clock)

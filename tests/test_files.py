@@ -102,8 +102,15 @@ async def test_a_part_of_a_file_can_be_had(
 async def test_a_part_that_is_not_there_is_refused(api: Api, path: str, asked: str) -> None:
     size = len((await api.ask("GET", path)).body)
     answer = await api.ask("GET", path, headers={"Range": asked})
-    assert answer.status == 416
+    assert (answer.status, answer.headers["Cache-Control"]) == (416, "no-store")
     assert answer.headers["Content-Range"] == f"bytes */{size}"
+
+
+async def test_a_condition_that_does_not_hold_is_told_and_kept_by_no_cache(
+    api: Api, path: str
+) -> None:
+    answer = await api.ask("GET", path, headers={"If-Match": '"another"'})
+    assert (answer.status, answer.headers["Cache-Control"]) == (412, "no-store")
 
 
 async def test_a_head_tells_all_but_the_bytes(api: Api, path: str) -> None:

@@ -60,3 +60,9 @@ async def allow_all_origins(request: web.Request, response: web.StreamResponse) 
         response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = (
             "Content-Range, Dragon-Error, ETag, Location, Retry-After"
         )
+
+
+async def forbid_caching_of_errors(_: web.Request, response: web.StreamResponse) -> None:
+    """Also of those that the library makes of a file which may be kept: 412 and 416."""
+    if response.status >= 400:
+        response.headers[hdrs.CACHE_CONTROL] = "no-store"

@@ -31,7 +31,7 @@ async def send_stored(
     asked = _range(request, stored)
     if asked is None:
         headers[hdrs.CONTENT_RANGE] = f"bytes */{stored.size}"
-        return web.Response(status=416, headers=headers | {hdrs.CACHE_CONTROL: "no-store"})
+        return web.Response(status=416, headers=headers)
     start, end = asked
     is_part = _wants_part(request, stored)
     if is_part:
