@@ -37,13 +37,6 @@ def check_params(task: TaskType, params: Params, registry: Registry) -> Problems
     return task.check(params, _Catalogue(registry)) if task.check else {}
 
 
-def read_query_params(
-    task: TaskType, values: Mapping[str, list[str]]
-) -> tuple[Params | None, Problems]:
-    """The same of a query string, each name with all its texts; lists may repeat the name."""
-    return read_params(task, parse_query_values(task, values), is_strict=False)
-
-
 def parse_query_values(task: TaskType, values: Mapping[str, list[str]]) -> dict[str, Any]:
     """What the texts of a query string mean to the task, as far as that can be told."""
     hints = _hints(task.params)
