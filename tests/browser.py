@@ -57,13 +57,14 @@ async def open_page() -> AsyncIterator[Page]:
 class Site:
     """A web site whose pages use the shared Dragon; POST /open opens the gate of its tasks.
 
-    It has those of tests/pages, and what a test adds to `pages`.
+    It has those of tests/pages, and what a test adds to `pages`; each comes with `headers`.
     """
 
     def __init__(self, dragon: Dragon, source: str, gate: Path) -> None:
         self.gate = gate
         self.source = source
         self.pages: dict[str, str] = {}
+        self.headers: dict[str, str] = {}
         self._words = {
             "dragon": dragon.url,
             "source": source,
@@ -80,7 +81,8 @@ class Site:
 
     async def _serve(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        return web.Response(text=self.pages.get(name) or self._read(name), content_type="text/html")
+        text = self.pages.get(name) or self._read(name)
+        return web.Response(text=text, content_type="text/html", headers=self.headers)
 
     def _read(self, name: str) -> str:
         path = PAGES / name

@@ -15,7 +15,7 @@ from tests.browser import (
     watch_statuses,
 )
 from tests.conftest import Origin
-from tests.support import API_KEY, Dragon, eventually
+from tests.support import API_KEY, SECRET, Dragon, eventually
 
 pytestmark = needs_chromium
 
@@ -23,6 +23,17 @@ pytestmark = needs_chromium
 async def test_img_tags_show_thumbnails(page: Page, site: Site) -> None:
     await page.goto(site.url(LISTED, "pictures.html"))
     assert await pictures(page) == [(True, 120), (True, 200), (True, 90)]
+
+
+async def test_a_page_that_isolates_itself_shows_them_too(
+    page: Page, site: Site, dragon: Dragon
+) -> None:
+    site.headers["Cross-Origin-Embedder-Policy"] = "require-corp"
+    picture = f"{dragon.url}/v2/create_file?task_name=image.thumb&url={site.source}&width=70"
+    site.pages["isolated.html"] = f'<img src="{picture}&amp;secret={SECRET}">'
+    await page.goto(site.url("localhost", "isolated.html"))
+    assert await page.evaluate("isSecureContext")
+    assert await pictures(page) == [(True, 70)]
 
 
 async def test_a_page_that_is_not_listed_gets_no_picture(

@@ -80,6 +80,7 @@ async def check_anybody_may_read(
     answer = await api.ask(method, path, **{"headers": PAGE, **options})
     assert answer.status == status
     assert answer.headers.getall("Access-Control-Allow-Origin") == ["*"]
+    assert answer.headers.getall("Cross-Origin-Resource-Policy") == ["cross-origin"]
     assert "Access-Control-Allow-Credentials" not in answer.headers
     assert status < 400 or answer.headers["Cache-Control"] == "no-store"
 
@@ -98,6 +99,7 @@ async def test_any_origin_may_read_files(api: Api, origin: Origin) -> None:
     for status, answer in answers.items():
         assert answer.status == status
         assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
         assert "Location" in answer.headers["Access-Control-Expose-Headers"]
 
 

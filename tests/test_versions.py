@@ -1,5 +1,6 @@
 """Whatever the second version does not say otherwise is answered by both in the same words."""
 
+import asyncio
 import re
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from tests.conftest import Answer, Api
 from tests.gate import Gate
-from tests.support import API_KEY, PAGE, SECRET
+from tests.support import API_KEY, DEADLINE_SECONDS, PAGE, SECRET
 
 UNKNOWN = "A" * 26
 EVENTS = {"Accept": "text/event-stream"}
@@ -120,3 +121,18 @@ async def test_a_task_of_one_version_is_cancelled_and_told_by_the_other(
     _, [cancelled] = await api.post("/v2/cancel", {"tasks": queued["key"]})
     _, [told] = await api.get(f"/v1/status?tasks={queued['key']}&block=yes")
     assert cancelled["error"] == told["result"] == "cancelled"
+
+
+@pytest.mark.parametrize("version", ["/v1", "/v2"])
+async def test_a_partial_result_is_told_in_streams_of_lines_and_of_events(
+    api: Api, gate: Gate, version: str
+) -> None:
+    _, [queued] = await api.post(version + "/create", {"tasks": gate.task("site.partial")})
+    path = f"{api.url}{version}/status_stream?tasks={queued['key']}"
+    for headers in ({}, EVENTS):
+        async with asyncio.timeout(DEADLINE_SECONDS), api.session.get(path, headers=headers) as one:
+            told = ""
+            while "first.txt" not in told:
+                told = (await one.content.readline()).decode()
+            assert '"status":"executing"' in told
+    gate.open()

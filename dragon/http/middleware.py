@@ -57,6 +57,8 @@ async def allow_all_origins(request: web.Request, response: web.StreamResponse) 
     """No cookies are used there, so any page may read what its credentials get it."""
     if request.path.startswith(_OPEN_PATHS):
         response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = "*"
+        # Pages that isolate themselves show no picture without it, nor follow a redirect to one.
+        response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
         response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = (
             "Content-Range, Dragon-Error, ETag, Location, Retry-After"
         )

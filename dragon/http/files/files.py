@@ -148,7 +148,6 @@ class FilesHandler:
             ),
             "X-Content-Type-Options": "nosniff",
             "Content-Security-Policy": "default-src 'none'; sandbox",
-            "Cross-Origin-Resource-Policy": "cross-origin",
         }
 
 

@@ -26,7 +26,6 @@ _KEPT = (hdrs.RETRY_AFTER, hdrs.WWW_AUTHENTICATE)
 _SAFE = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
-    "Cross-Origin-Resource-Policy": "cross-origin",
 }
 _PICTURE = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="{0}" height="{1}" viewBox="0 0 {0} {1}">'
