@@ -254,6 +254,9 @@ async def test_all_problems_of_a_request_are_told_and_nothing_is_deleted(keeper:
     query = {"urls": "x", "from": "2026-13-01", "max_age": "1e9", "dry_run": "2", "all": "1"}
     wrong = await keeper.problems("DELETE", "/files", params=query)
     assert sorted(wrong) == sorted((name, "query") for name in query)
+    for name, value in (("urls", None), ("from", ""), ("to", "nope"), ("max_age", -1)):
+        body = {name: value}
+        assert await keeper.problems("DELETE", "/files", json=body) == [(name, "body")]
     swapped = {"from": "2026-11-22", "to": "2026-11-21"}
     assert await keeper.problems("DELETE", "/files", json=swapped) == [("from", "body")]
     twice = await keeper.problems("DELETE", "/files?dry_run=true", json={"dry_run": False})

@@ -119,7 +119,9 @@ class Storage:
         account, parameters = await self._read(request)
         selection = self._select(parameters)
         is_dry = parameters.take_boolean("dry_run")
-        if selection == Selection() and not is_dry:
+        # What is given wrongly has words of its own, and would not delete all.
+        is_narrowed = parameters.has_any("urls", "from", "to", "max_age")
+        if selection == Selection() and not is_narrowed and not is_dry:
             words = "name a path, urls, from, to or max_age: max_age=0 deletes all that there is"
             parameters.note("path", f"this would delete all files of the account: {words}", "path")
         parameters.check()

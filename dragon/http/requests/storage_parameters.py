@@ -57,6 +57,10 @@ class StorageParameters:
         if self._problems:
             raise BadRequest(self._problems)
 
+    def has_any(self, *names: str) -> bool:
+        """Whether any of these is given, rightly or wrongly."""
+        return any(name in self._values for name in names)
+
     def take_path(self) -> str:
         """Of a file or a directory, in the URL's own path; '' is the root."""
         path = self._request.match_info.get("path", "")
