@@ -272,3 +272,14 @@ async def test_a_partial_result_is_told_and_its_files_are_served(
     assert "progress" not in final
     assert await _read(client, final["result"]["first"]) == f"first of run {run}"
     assert await _read(client, final["result"]["second"]) == "second"
+
+
+async def test_of_a_partial_result_nothing_is_left_where_the_task_fails(
+    dragon: Dragon, api: Api
+) -> None:
+    ended = await api.run(task_name="site.broken_off")
+    assert ended["result"] == "it broke off"
+    files = dragon.data / "files"
+    await eventually(lambda: not list(files.rglob(f"{ended['key']}/*/*")))
+    status, _ = await api.get(f"/files/{ended['key']}/first.txt")
+    assert status == 404

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from dragon.task import Context, File, Params, Result, task
+from dragon.task import Context, File, Params, Result, TaskFailed, task
 from tests.site_tasks.tasks import GateParams, Written
 
 
@@ -65,3 +65,12 @@ async def partial(params: GateParams, ctx: Context) -> Two:
         await asyncio.sleep(0.02)
     second.path.write_text("second")
     return Two(first=first, second=second, runs=run)
+
+
+@task("site.broken_off")
+async def broken_off(params: Params, ctx: Context) -> Written:
+    """Tell a file, and fail."""
+    first = ctx.output("first", "text/plain")
+    first.path.write_text("first")
+    await ctx.partial(Written(output=first))
+    raise TaskFailed("it broke off")

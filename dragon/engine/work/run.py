@@ -207,7 +207,9 @@ class Run:
             self.claim.job.key,
             lambda: store.finish(claim, outcome.state, line, outcome.files, self._offer),
         )
-        if not is_written and outcome.files and not await self._is_ours(outcome):
+        is_in_vain = not is_written and outcome.files and not await self._is_ours(outcome)
+        # Of a partial result nothing is left where the whole one never came.
+        if is_in_vain or (outcome.state == "error" and self._telling.has_kept):
             await self._tools.outputs.discard(claim)
 
     async def _is_ours(self, outcome: Outcome) -> bool:
