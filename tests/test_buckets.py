@@ -181,11 +181,17 @@ async def test_a_refusal_is_told_at_once(
     check_words(caught.value, logs, look, faulty)
 
 
-async def test_a_bucket_that_is_not_there_is_no_missing_file(look: Look, logs: Logs) -> None:
+@pytest.mark.parametrize("is_bulk", [True, False])
+async def test_a_bucket_that_is_not_there_is_no_missing_file(
+    look: Look, logs: Logs, is_bulk: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_DISABLE_BULK_DELETE", str(not is_bulk).lower())
     bucket = Bucket("media", look.settings(url="s3://another-bucket"))
     with pytest.raises(StorageRefused):
         await bucket.delete_below("a")
-    assert logs[0]["code"] == "NoSuchBucket"
+    with pytest.raises(StorageRefused):
+        await bucket.delete(["a/b"])
+    assert [line["code"] for line in logs] == ["NoSuchBucket"] * 2
 
 
 async def test_a_server_that_is_not_there_does_not_answer(look: Look, tmp_path: Path) -> None:

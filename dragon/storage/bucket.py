@@ -125,7 +125,9 @@ class Bucket:
     async def _delete_some(self, paths: Sequence[str]) -> None:
         try:
             await self._store.delete_async(paths)
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if not is_missing(error):
+                raise
             # Some clouds complain of one that is missing, and leave the rest.
             for path in paths:
                 with suppress(FileNotFoundError):
