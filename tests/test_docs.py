@@ -184,6 +184,16 @@ def test_each_log_event_that_is_named_exists() -> None:
     assert [event for event in events if f'"{event}"' not in code] == []
 
 
+def test_each_room_and_each_module_beside_them_is_on_the_plan() -> None:
+    plan = re.findall(r"^\| (`.*?) \|", section("architecture.md", "The rooms"), re.MULTILINE)
+    named = {Path(name).name for cell in plan for name in re.findall(r"`([^`]+)`", cell)}
+    code = [path for path in (ROOT / "dragon").iterdir() if not path.name.startswith("__")]
+    assert named == {
+        "tasks",
+        *(path.name for path in code if path.suffix == ".py" or path.is_dir()),
+    }
+
+
 def test_each_path_that_a_page_names_exists() -> None:
     for page in DOCS.rglob("*.md"):
         for path in re.findall(
