@@ -21,6 +21,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 MAX_PROCESSES = 64
 
+NAME_LOOKUPS = 64
+"""At once, each in a thread: by default there are four, which a name server that never answers
+would take from everybody else."""
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="dragon")
@@ -272,6 +276,7 @@ def _parameter(text: str) -> tuple[str, Any]:
 def _run_loop(main: Coroutine[Any, Any, None]) -> None:
     import uvloop
 
+    os.environ.setdefault("UV_THREADPOOL_SIZE", str(NAME_LOOKUPS))
     # What was imported stays: the collector need not look at it again and again, nor so often.
     gc.collect()
     gc.freeze()

@@ -16,6 +16,7 @@ from dragon.http.describing.routes import (
     CONFLICT,
     UNAUTHORIZED,
     About,
+    Answer,
     BodyCredentials,
     Route,
     TaskDefinition,
@@ -89,46 +90,50 @@ class DragonFiles:
         self._clock = clock
 
     def routes(self) -> list[Route]:
-        file, create_file = self._version.path + "/file", self._version.path + "/create_file"
         wrong = told(
             "The request is wrong, or the task ended so.", WrongRequest, self._version.status
         )
-        answers = {302: REDIRECTED, 400: wrong, 404: NO_FILE}
-        about_file = About(
+        return [*self._finding(wrong), *self._creating(wrong)]
+
+    def _finding(self, wrong: Answer) -> list[Route]:
+        about = About(
             summary="Wait for a task, and be redirected to its file",
             path=Filename,
             query=(FileQuery,),
-            answers=answers,
+            answers={302: REDIRECTED, 400: wrong, 404: NO_FILE},
         )
+        return [Route("GET", path, self.file, about) for path in self._paths("/file")]
+
+    def _creating(self, wrong: Answer) -> list[Route]:
         created = {302: REDIRECTED_ELSEWHERE, 400: wrong, 401: UNAUTHORIZED, 404: NO_FILE}
-        created |= {422: CONFLICT, 500: BUG, 503: NOT_READY}
-        created = {
-            status: answer if status < 400 else pictured(answer)
-            for status, answer in created.items()
-        }
-        about_get = About(
+        created |= {500: BUG, 503: NOT_READY}
+        by_get = About(
             summary="Create a task, or find one that is the same, and be redirected to its file",
             credentials="account",
             path=Filename,
             query=(CreateFileQuery, WaitingQuery, SignatureQuery),
-            answers={status: answer for status, answer in created.items() if status != 422},
+            answers=_pictured(created),
         )
-        about_post = About(
+        by_post = About(
             summary="Create a task, wait for it, and be redirected to its file",
             credentials="account",
             path=Filename,
             headers=(Repeatable,),
             body=CreateFileBody,
-            answers=created,
+            answers=_pictured({**created, 422: CONFLICT}),
         )
         return [
-            *(Route("GET", path, self.file, about_file) for path in _paths(file)),
-            *(
-                Route("GET", path, self.create_file_by_get, about_get)
-                for path in _paths(create_file)
-            ),
-            *(Route("POST", path, self.create_file, about_post) for path in _paths(create_file)),
+            route
+            for path in self._paths("/create_file")
+            for route in (
+                Route("GET", path, self.create_file_by_get, by_get),
+                Route("POST", path, self.create_file, by_post),
+            )
         ]
+
+    def _paths(self, method: str) -> tuple[str, str, str]:
+        path = self._version.path + method
+        return path, path + "/", path + "/{filename}"
 
     async def file(self, request: web.Request) -> web.Response:
         parameters = Parameters.of_query(request)
@@ -183,5 +188,8 @@ class DragonFiles:
         return redirect_to(self._outputs.url(file, url, record.update.key), caching)
 
 
-def _paths(path: str) -> tuple[str, str, str]:
-    return path, path + "/", path + "/{filename}"
+def _pictured(answers: dict[int, Answer]) -> dict[int, Answer]:
+    """Errors may be told as pictures, too."""
+    return {
+        status: answer if status < 400 else pictured(answer) for status, answer in answers.items()
+    }

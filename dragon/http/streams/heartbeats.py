@@ -36,10 +36,11 @@ class Heartbeats:
     def _run_once(self) -> None:
         self._second += 1
         self._groups = {place: group for place, group in self._groups.items() if group}
+        self._timer = None
+        # Before the beats, so that none of them can stop those to come.
+        if self._groups:
+            self._wait()
         for (seconds, phase), group in self._groups.items():
             if self._second % seconds == phase:
                 for stream in group:
                     stream.beat()
-        self._timer = None
-        if self._groups:
-            self._wait()
