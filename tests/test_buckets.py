@@ -117,6 +117,17 @@ async def test_a_fault_that_passes_is_not_noticed(
     assert look.unfinished() == []
 
 
+async def test_a_large_upload_is_whole_though_every_answer_to_its_end_was_lost(
+    impatient: Bucket, look: Look, faulty: FaultyServer, tmp_path: Path
+) -> None:
+    faulty.choose = choose(Fault(bytes_down=0), method="POST", part="uploadId")
+    file = made(tmp_path, LARGE)
+    expected = digest(file.read_bytes())
+    assert await keep(impatient, file) == LARGE
+    assert digest(look.get(PATH)[1]) == expected
+    assert look.unfinished() == []
+
+
 @pytest.mark.parametrize(
     "fault",
     [Fault(status=500), Fault(status=503), Fault(bytes_up=700), Fault(delay_seconds=60)],

@@ -84,7 +84,7 @@ async def test_p21_nothing_is_left_behind(fleet: Fleet, chance: random.Random, n
     found = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
     assert kept <= found
     # A run that was killed between keeping a file and saying so leaves that to the expiry.
-    assert {path.split("/")[1] for path in found} <= set(fleet.ledger.keys)
+    assert {path.split("/")[2] for path in found} <= set(fleet.ledger.keys)
     await asyncio.gather(*(fleet.drain(worker) for worker in list(fleet.workers)))
     assert list((fleet.data / "work").iterdir()) == []
 
