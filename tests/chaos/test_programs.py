@@ -25,7 +25,7 @@ ENDLESS_SECONDS = 3
 def serve_long(origin: Origin, clips: Clips) -> list[Definition]:
     """All that has ffmpeg make something of what takes it minutes."""
     picture = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25:duration=60")
-    noise = ("-f", "lavfi", "-i", "anoisesrc=duration=900:sample_rate=8000:amplitude=0.1")
+    noise = ("-f", "lavfi", "-i", "anoisesrc=duration=3600:sample_rate=8000:amplitude=0.1")
     film = clips("long.mkv", *picture, "-c:v", "mpeg4", "-q:v", "20")
     song = clips("long.wav", *noise, "-c:a", "pcm_u8")
     origin.bodies |= {"film": film.read_bytes(), "song": song.read_bytes()}
