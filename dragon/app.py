@@ -23,10 +23,10 @@ from dragon.engine.network.fetching import Fetcher
 from dragon.engine.network.webhooks import WebHooks
 from dragon.engine.reaper import Reaper
 from dragon.engine.watching import Watches
-from dragon.engine.work.announcer import Announcer
-from dragon.engine.work.run import Tools
-from dragon.engine.work.workdir import WorkDirectory
-from dragon.engine.work.worker import Worker
+from dragon.engine.worker.announcer import Announcer
+from dragon.engine.worker.run import Tools
+from dragon.engine.worker.workdir import WorkDirectory
+from dragon.engine.worker.worker import Worker
 from dragon.faces.descriptions import Descriptions
 from dragon.faces.dragon_files import DragonFiles
 from dragon.faces.dragon_tasks import DragonTasks

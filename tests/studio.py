@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from dragon.engine.isolation.pool import Decoders, DecoderSettings
-from dragon.engine.work.context import RunContext
-from dragon.engine.work.sources import Sources
+from dragon.engine.worker.context import RunContext
+from dragon.engine.worker.sources import Sources
 from dragon.task import MediaLimits, Source
 from tests.decoders import MIB
 from tests.programs import programs

@@ -51,10 +51,10 @@ def test_a_task_imports_from_dragon_only_what_is_made_for_tasks() -> None:
 def test_an_upward_import_is_found_wherever_it_stands(tmp_path: Path) -> None:
     write(tmp_path / "dragon/store/store.py", "from dragon.engine.engine import Engine")
     write(tmp_path / "dragon/task.py", "def f():\n    import dragon.http")
-    write(tmp_path / "dragon/engine/work/run.py", "from dragon import cli, params")
+    write(tmp_path / "dragon/engine/worker/run.py", "from dragon import cli, params")
     write(tmp_path / "dragon/params.py", "from tasks.hello import hello")
     assert sorted(upward_imports(tmp_path)) == [
-        "dragon.engine.work.run imports dragon.cli",
+        "dragon.engine.worker.run imports dragon.cli",
         "dragon.params imports tasks.hello",
         "dragon.store.store imports dragon.engine.engine",
         "dragon.task imports dragon.http",

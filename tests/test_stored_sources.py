@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from dragon.engine.files.outputs import Outputs
-from dragon.engine.work.sources import Sources
+from dragon.engine.worker.sources import Sources
 from dragon.errors import TaskFailed, TaskInterrupted
 from dragon.schemas import SIGNED
 from dragon.settings import Settings, StoreSettings

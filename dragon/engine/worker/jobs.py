@@ -10,7 +10,7 @@ import structlog
 
 from dragon.engine.network.webhooks import hook_of
 from dragon.engine.watching import Watches
-from dragon.engine.work.persist import persist
+from dragon.engine.worker.persist import persist
 from dragon.errors import LeaseLost, OverLimits, TaskFailed, TaskInterrupted
 from dragon.params import check_params, read_params
 from dragon.registry import Registry

@@ -14,11 +14,11 @@ from msgspec import Struct
 from dragon.engine.files.outputs import Outputs
 from dragon.engine.network.webhooks import WebHooks
 from dragon.engine.watching import Watches
-from dragon.engine.work.context import Children, Programs, RunContext
-from dragon.engine.work.jobs import ChildJobs
-from dragon.engine.work.persist import persist
-from dragon.engine.work.sources import Downloads, Sources
-from dragon.engine.work.telling import Telling
+from dragon.engine.worker.context import Children, Programs, RunContext
+from dragon.engine.worker.jobs import ChildJobs
+from dragon.engine.worker.persist import persist
+from dragon.engine.worker.sources import Downloads, Sources
+from dragon.engine.worker.telling import Telling
 from dragon.errors import TaskFailed, TaskInterrupted
 from dragon.registry import Registry
 from dragon.schemas import Claim, OutputFile, State

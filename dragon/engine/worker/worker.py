@@ -11,9 +11,9 @@ from typing import Any, Self
 import structlog
 
 from dragon.background import Background, is_set_within
-from dragon.engine.work.durations import Durations
-from dragon.engine.work.hook_run import HookRun
-from dragon.engine.work.run import Run, Tools
+from dragon.engine.worker.durations import Durations
+from dragon.engine.worker.hook_run import HookRun
+from dragon.engine.worker.run import Run, Tools
 from dragon.errors import Unavailable
 from dragon.schemas import Claim, Kind, decode_delivery
 from dragon.store.feed import Feed

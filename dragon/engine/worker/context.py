@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from dragon.engine.work.sources import Sources
+from dragon.engine.worker.sources import Sources
 from dragon.task import ChildResult, File, MediaLimits, Source
 
 T = TypeVar("T")

@@ -6,8 +6,8 @@ import random
 import structlog
 
 from dragon.engine.network.webhooks import Answer
-from dragon.engine.work.persist import persist
-from dragon.engine.work.run import Outcome, Run
+from dragon.engine.worker.persist import persist
+from dragon.engine.worker.run import Outcome, Run
 from dragon.store.deliveries import Deliveries, Try
 
 log = structlog.get_logger()

@@ -7,7 +7,7 @@ import msgspec
 import structlog
 
 from dragon.engine.files.outputs import Outputs, split_result
-from dragon.engine.work.persist import persist
+from dragon.engine.worker.persist import persist
 from dragon.errors import TaskFailed, Unavailable
 from dragon.schemas import Claim, Events, OutputFile, State, Status, encode
 from dragon.store.store import Store
