@@ -11,6 +11,7 @@ import pytest
 
 from dragon.http.streams.heartbeats import Heartbeats
 from dragon.http.streams.streams import Streams
+from dragon.schemas import Claim
 from tests.broker import Broker
 from tests.conftest import Api
 from tests.gate import Gate
@@ -20,6 +21,9 @@ from tests.test_slow_readers import LONG, STEPS, Site, all_told, line, read_chun
 from tests.watchers import Process, finish, tell_progress
 
 HELLO = {"task_name": "hello", "name": "John"}
+
+Beating = tuple[Site, asyncio.StreamReader, asyncio.StreamReader]
+"""The site of the first stream, and the readers of both."""
 
 
 async def start(api: Api, task: dict[str, Any]) -> str:
@@ -94,15 +98,23 @@ async def test_a_request_that_creates_may_ask_for_them(api: Api, gate: Gate) -> 
         assert json.loads(last)["result"] == "open"
 
 
-async def test_beats_do_not_pile_for_who_reads_nothing(process: Process) -> None:
-    held, other = await process.start_jobs(2)
+@asynccontextmanager
+async def both_beating(process: Process, held: Claim, other: Claim) -> AsyncIterator[Beating]:
+    """Two streams of one server that beat each second, of which the first line was read."""
     streams = Streams(line, DEADLINE_SECONDS, Heartbeats())
-    stuck = Site(process, [held.job.key], streams, heartbeat_seconds=1)
-    sound = Site(process, [other.job.key], streams, heartbeat_seconds=1)
-    async with stuck.asked() as first, sound.asked() as second:
+    one, two = (
+        Site(process, [claim.job.key], streams, heartbeat_seconds=1) for claim in (held, other)
+    )
+    async with one.asked() as first, two.asked() as second:
         for reader in (first, second):
             await read_head(reader)
             await read_chunk(reader)
+        yield one, first, second
+
+
+async def test_beats_do_not_pile_for_who_reads_nothing(process: Process) -> None:
+    held, other = await process.start_jobs(2)
+    async with both_beating(process, held, other) as (stuck, _, second):
         transport = stuck.requests[0].transport
         assert transport
         for step in range(STEPS):
@@ -116,13 +128,7 @@ async def test_beats_do_not_pile_for_who_reads_nothing(process: Process) -> None
 
 async def test_no_beat_comes_after_the_end_of_the_answer(process: Process) -> None:
     held, other = await process.start_jobs(2)
-    streams = Streams(line, DEADLINE_SECONDS, Heartbeats())
-    ended = Site(process, [held.job.key], streams, heartbeat_seconds=1)
-    sound = Site(process, [other.job.key], streams, heartbeat_seconds=1)
-    async with ended.asked() as first, sound.asked() as second:
-        for reader in (first, second):
-            await read_head(reader)
-            await read_chunk(reader)
+    async with both_beating(process, held, other) as (ended, first, second):
         await finish(process.store, held)
         while chunk := await read_chunk(first):
             assert chunk == b"\n" or b"success" in chunk
