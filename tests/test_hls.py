@@ -1,6 +1,7 @@
 """video.hls: a ladder of renditions, each a child, under one playlist that plays."""
 
 import asyncio
+import json
 import re
 import subprocess
 from collections.abc import AsyncIterator
@@ -161,23 +162,39 @@ async def test_upright_and_silent_videos_are_streamed(
     assert "yuv420p" in decoded(result["playlist"])
 
 
-async def test_a_partial_result_plays_while_other_renditions_are_made(api: Api, film: str) -> None:
-    definition = {
-        "task_name": "video.hls", "url": film, "renditions": [SMALL, LARGE], "segment_seconds": 1,
-    }  # fmt: skip
+async def test_a_partial_result_plays_while_other_renditions_are_made(
+    api: Api, origin: Origin, film: str
+) -> None:
+    opened = asyncio.Event()
+
+    async def serve(_: web.Request) -> web.Response:
+        # The task itself and one of its renditions get the source, the other waits for it.
+        if origin.hits.count("film.mp4") > 2:
+            await opened.wait()
+        return web.Response(body=origin.bodies["film.mp4"])
+
+    origin.handlers["film.mp4"] = serve
+    definition = {"task_name": "video.hls", "url": film, "renditions": [SMALL, LARGE]}
+    lines = []
     async with api.session.post(
         api.url + "/v1/create_stream", json={"tasks": definition}, headers=api.headers
     ) as stream:
-        [[created], *lines] = await read_lines(stream)
-    assert created["status"] == "queued"
-    partial = [line["result"] for line in lines if "result" in line and line["status"] != "success"]
-    assert [len(one["renditions"]) for one in partial[:1]] == [1]
+        [created] = json.loads(await stream.content.readline())
+        assert created["status"] == "queued"
+        async for line in stream.content:
+            lines.append(json.loads(line))
+            if "result" in lines[-1] and not opened.is_set():
+                partial = lines[-1]["result"]
+                told = await asyncio.to_thread(decoded, partial["playlist"])
+                assert re.findall(r"frame=\s*(\d+)", told)[-1] == str(SECONDS * 25)
+                opened.set()
+    assert len(partial["renditions"]) == 1
+    assert lines[-1]["status"] == "success"
     final = lines[-1]["result"]
-    assert partial[0]["playlist"] == final["playlist"]
-    told = [line["progress"] for line in lines if "progress" in line]
-    fractions = [one["fraction"] for one in told]
+    assert partial["playlist"] == final["playlist"]
+    fractions = [line["progress"]["fraction"] for line in lines if "progress" in line]
+    assert fractions
     assert fractions == sorted(fractions)
-    assert any("speed" in part for one in told for part in one["renditions"].values())
     assert len(variants(await text_of(final["playlist"]))) == 2
 
 
@@ -216,7 +233,7 @@ async def test_a_pipeline_streams_what_another_step_made(api: Api, film: str) ->
     assert "frame=   25" in decoded(final["result"]["all"]["playlist"])
 
 
-async def test_cancelling_it_stops_what_encodes(
+async def test_it_tells_how_fast_it_is_and_cancelling_it_stops_what_encodes(
     api: Api, dragon: Dragon, origin: Origin, clips: Clips
 ) -> None:
     gray = ("-f", "lavfi", "-i", "color=size=16x16:rate=25:duration=3000")
@@ -226,9 +243,18 @@ async def test_cancelling_it_stops_what_encodes(
         "task_name": "video.hls", "url": origin.url("endless.mp4"), "enlarge": True,
         "renditions": ["720p", "1080p"],
     }  # fmt: skip
-    _, [created] = await api.post("/v1/create", {"tasks": definition})
-    await eventually(lambda: len(encoders(dragon)) == 2)
-    await api.post("/v1/cancel", {"tasks": created["key"]})
+    async with api.session.post(
+        api.url + "/v1/create_stream", json={"tasks": definition}, headers=api.headers
+    ) as stream:
+        [created] = json.loads(await stream.content.readline())
+        async for line in stream.content:
+            parts = json.loads(line).get("progress", {}).get("renditions", {})
+            if parts.keys() == {"720p", "1080p"} and all("speed" in one for one in parts.values()):
+                break
+        assert len(encoders(dragon)) == 2
+        await api.post("/v1/cancel", {"tasks": created["key"]})
+        [*_, final] = await read_lines(stream)
+    assert final["status"] == "error"
     await eventually(lambda: not encoders(dragon))
 
 

@@ -1,7 +1,8 @@
 """What a worker does with tasks that end, fail, break, crash and take too long."""
 
 import asyncio
-from datetime import datetime
+import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from dragon.store.store import Store
 from tests.broker import Broker
 from tests.conftest import Api
 from tests.jobs import submission
-from tests.support import Dragon, eventually, read_lines, until
+from tests.support import Dragon, eventually, until
 
 
 def gates(path: Path) -> int:
@@ -24,11 +25,6 @@ def gates(path: Path) -> int:
 def ran(dragon: Dragon, key: str) -> list[dict[str, Any]]:
     """What the log says of each attempt at a job."""
     return [event for event in dragon.events("job_ran") if event["key"] == key]
-
-
-def seconds_between(status: dict[str, Any], first: str, second: str) -> float:
-    moments = [datetime.fromisoformat(status["events"][name]) for name in (first, second)]
-    return (moments[1] - moments[0]).total_seconds()
 
 
 async def test_a_task_that_ends_has_its_result_and_all_events(api: Api) -> None:
@@ -48,7 +44,10 @@ async def test_a_task_that_cannot_be_done_is_tried_once(api: Api, broker: Broker
 async def test_an_interrupted_task_is_tried_again_with_growing_pauses(
     api: Api, broker: Broker, dragon: Dragon
 ) -> None:
+    began = time.monotonic()
     final = await api.run(task_name="site.interrupted")
+    # A tenth and a fifth of a second, by timers that may be early by a tick.
+    assert time.monotonic() - began > 0.29
     assert final["status"] == "error"
     assert final["result"] == "the line went dead (tried 3 times)"
     assert await broker.attempts(final["key"]) == 3
@@ -57,7 +56,6 @@ async def test_an_interrupted_task_is_tried_again_with_growing_pauses(
     attempts = ran(dragon, final["key"])
     assert [event["attempt"] for event in attempts] == [1, 2, 3]
     assert [event["status"] for event in attempts] == ["queued", "queued", "error"]
-    assert seconds_between(final, "queued", "completed") >= 0.1 + 0.2
 
 
 async def test_a_bug_is_told_plainly_and_logged_with_its_stack(
@@ -89,10 +87,12 @@ async def test_a_result_that_no_json_can_hold_is_a_bug_as_well(api: Api, broker:
 
 
 async def test_a_task_that_takes_too_long_is_ended(api: Api, broker: Broker) -> None:
+    began = time.monotonic()
     final = await api.run(task_name="site.slow")
+    # Timers of event loops may be early by a tick. Of itself the task would never end.
+    assert time.monotonic() - began > 0.49
     assert final["status"] == "error"
     assert final["result"] == "the task took longer than its 0.5 seconds"
-    assert 0.5 <= seconds_between(final, "started", "completed") < 5
     assert await broker.attempts(final["key"]) == 1
 
 
@@ -148,16 +148,19 @@ async def test_parameters_that_this_version_cannot_read_are_an_error(dragon: Dra
 
 
 async def test_progress_is_told_ten_times_a_second_at_most(api: Api) -> None:
-    body = {"tasks": {"task_name": "site.flood", "steps": 500}}
+    body = {"tasks": {"task_name": "site.flood", "steps": 100_000}}
+    began = time.monotonic()
+    told: list[int] = []
     async with api.session.post(
         api.url + "/v1/create_stream", json=body, headers=api.headers
     ) as response:
-        [_, *updates] = await read_lines(response)
-    told = [update["progress"] for update in updates if "progress" in update]
-    final = updates[-1]
-    assert final["status"] == "success"
+        [created] = json.loads(await response.content.readline())
+        while len(told) < 10:
+            update = json.loads(await response.content.readline())
+            told += [update["progress"]] if "progress" in update else []
+    assert time.monotonic() - began > 0.89
     assert told == sorted(set(told))
-    assert 2 <= len(told) <= 10 * seconds_between(final, "started", "completed") + 2
+    await api.post("/v1/cancel", {"tasks": created["key"]})
 
 
 async def test_slots_bound_what_runs_at_once_and_heavy_tasks_delay_no_fast_one(
