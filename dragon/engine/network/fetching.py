@@ -17,6 +17,7 @@ from yarl import URL
 from dragon import __version__
 from dragon.engine.network.addresses import AddressRules
 from dragon.engine.network.answers import Connector, Shattered
+from dragon.engine.network.names import Names
 from dragon.errors import TaskError, TaskFailed, TaskInterrupted
 from dragon.settings import Settings
 from dragon.task import Source
@@ -169,7 +170,7 @@ def guarded_session(addresses: AddressRules) -> aiohttp.ClientSession:
             # Each connect passes here with its final address; a resolver of one's own would
             # see neither IP literals nor what a name resolves to the second time.
             socket_factory=partial(_open_socket, addresses),
-            resolver=aiohttp.ThreadedResolver(),
+            resolver=Names(),
             limit=0,
         ),
         headers={"User-Agent": f"Dragon/{__version__}", "Accept-Encoding": "identity"},

@@ -1,0 +1,65 @@
+"""Looks up names of hosts in threads of their own, so that slow ones hold up no others."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from typing import TypeVar
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+MAX_THREADS = 256
+"""More than jobs may wait for names at once; the system gives a name up after half a minute."""
+
+T = TypeVar("T")
+
+
+class Names(AbstractResolver):
+    """As the system knows them.
+
+    The event loop's own way looks up two at once: two that nobody answers for would keep all
+    downloads waiting, and the process from ending.
+    """
+
+    def __init__(self) -> None:
+        self._threads = asyncio.Semaphore(MAX_THREADS)
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        flags, kind = socket.AI_ADDRCONFIG, socket.SOCK_STREAM
+        look_up = partial(socket.getaddrinfo, host, port, family, kind, flags=flags)
+        # aiohttp lets a lookup go on whose request was given up: it is counted until it ends.
+        async with self._threads:
+            found = await asyncio.wrap_future(_start(look_up))
+        return [
+            ResolveResult(
+                hostname=host,
+                host=str(address[0]),
+                port=port,
+                family=family,
+                proto=protocol,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for family, _, protocol, _, address in found
+        ]
+
+    async def close(self) -> None:
+        """Nothing: a thread cannot be stopped, and keeps nobody waiting."""
+
+
+def _start(call: Callable[[], T]) -> Future[T]:
+    """Make the call in a thread that need not end before the process does."""
+    future = Future[T]()
+    future.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except Exception as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
