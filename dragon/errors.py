@@ -47,6 +47,10 @@ class UnknownKeys(DragonError):
         self.keys = keys
 
 
+class TooLarge(DragonError):
+    """What the tasks asked for have to tell is more than one answer may hold."""
+
+
 class Unauthorized(DragonError):
     """The credentials are missing or wrong, or the referrer is not listed."""
 

@@ -13,8 +13,9 @@ import pytest
 from dragon.settings import Limits
 from dragon.store.store import Store
 from tests.conftest import Api
+from tests.gate import Gate
 from tests.jobs import submission
-from tests.support import DEADLINE_SECONDS, SECRET, Dragon
+from tests.support import DEADLINE_SECONDS, SECRET, Dragon, until
 
 
 async def ask_in_time(api: Api, path: str, body: bytes) -> int:
@@ -102,6 +103,28 @@ async def test_many_large_statuses_are_not_gathered_in_one_answer(strict: Dragon
         code, refused = await post("/v1/status", {"tasks": keys["tasks"] * 2})
     assert code == 400
     assert "max_answer_bytes" in refused["errors"][0]["description"]
+
+
+async def test_a_large_result_that_is_waited_for_is_not_repeated_in_one_answer(
+    strict: Dragon, gate: Gate
+) -> None:
+    async with aiohttp.ClientSession() as session:
+        api = Api(session, strict.url)
+
+        async def is_waited_for() -> bool:
+            return b"\ndragon_open_streams 1.0\n" in (await api.ask("GET", "/metrics")).body
+
+        _, [queued] = await api.post("/v1/create", {"tasks": gate.task()})
+        body = {"tasks": [queued["key"]] * 2, "block": True}
+        waiting = asyncio.create_task(api.post("/v1/status", body))
+        assert await until(is_waited_for)
+        result = gate.path.with_name("result")
+        result.write_text("x" * 60_000)
+        result.rename(gate.path)
+        status, refused = await waiting
+    [problem] = refused["errors"]
+    assert (status, problem["name"], problem["location"]) == (400, "tasks", "body")
+    assert "max_answer_bytes" in problem["description"]
 
 
 def test_nobody_else_may_read_the_data_directory(strict: Dragon) -> None:

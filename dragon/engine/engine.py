@@ -9,7 +9,7 @@ import structlog
 from dragon.engine.definitions import Definition
 from dragon.engine.network.webhooks import hook_of
 from dragon.engine.watching import Watch, Watches
-from dragon.errors import BadRequest, Problem, UnknownKeys
+from dragon.errors import TooLarge, UnknownKeys
 from dragon.registry import Registry
 from dragon.schemas import (
     Events,
@@ -121,7 +121,10 @@ class Engine:
         return submission.updates, watch
 
     async def read(self, keys: Sequence[str]) -> list[Record]:
-        """The jobs' records; raises UnknownKeys, naming each key that is unknown or expired."""
+        """The jobs' records.
+
+        Raises UnknownKeys, naming each key that is unknown or expired, and TooLarge.
+        """
         sound = _sound(keys)
         records: dict[str, Record | None] = {}
         size = 0
@@ -156,7 +159,7 @@ class Engine:
         limit = self._settings.max_answer_bytes
         if size > limit:
             words = f"the statuses are larger than {limit} bytes together (max_answer_bytes)"
-            raise BadRequest([Problem("tasks", "query", words + ": ask for fewer at once")])
+            raise TooLarge(words + ": ask for fewer at once")
 
     async def watch(self, keys: Sequence[str]) -> tuple[Sequence[Update], Watch]:
         """The jobs' statuses now, and a watch that passes on what is newer; the caller closes it.
@@ -179,11 +182,13 @@ class Engine:
         return updates, watch
 
     async def wait(self, keys: Sequence[str]) -> list[Update]:
-        """The jobs' final statuses, once all have ended."""
+        """The jobs' final statuses, once all have ended; raises as `read` does."""
         updates, watch = await self.watch(keys)
         with watch:
             ends = await watch.ends()
-            return [ends.get(update.key, update) for update in updates]
+        answer = [ends.get(update.key, update) for update in updates]
+        self._check_size(sum(len(update.line) for update in answer))
+        return answer
 
     async def cancel(self, keys: Sequence[str], account: Account) -> list[Update]:
         """End the account's jobs, those that run too; ended ones stay as they are.

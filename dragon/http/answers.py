@@ -5,7 +5,7 @@ from typing import Any
 from aiohttp import hdrs, web
 from msgspec import Struct
 
-from dragon.errors import BadRequest, DragonError, Location, Problem, UnknownKeys
+from dragon.errors import BadRequest, DragonError, Location, Problem, TooLarge, UnknownKeys
 from dragon.schemas import encode
 
 BUG = "an internal error, which has been logged"
@@ -48,6 +48,8 @@ def error_body(error: DragonError, request: web.Request) -> WrongRequest | Failu
             for key in error.keys
         ]
         return WrongRequest(problems)
+    if isinstance(error, TooLarge):
+        return WrongRequest([Problem(*_place_of_keys(request), error.message)])
     return Failure(error.message)
 
 

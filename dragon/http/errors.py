@@ -10,6 +10,7 @@ from dragon.errors import (
     DragonError,
     FileNotFound,
     OverLimits,
+    TooLarge,
     Unauthorized,
     Unavailable,
     UnknownDelivery,
@@ -22,6 +23,7 @@ from dragon.http.streams.events import CONTENT_TYPE, reconnect_event, wants_even
 _STATUSES: dict[type[DragonError], HTTPStatus] = {
     UnknownKeys: HTTPStatus.NOT_FOUND,
     BadRequest: HTTPStatus.BAD_REQUEST,
+    TooLarge: HTTPStatus.BAD_REQUEST,
     Unauthorized: HTTPStatus.UNAUTHORIZED,
     OverLimits: HTTPStatus.UNAUTHORIZED,
     FileNotFound: HTTPStatus.NOT_FOUND,
