@@ -2,7 +2,8 @@
 
 import msgspec
 
-from tasks.toolkit.progress import Meter, Progress, ProgressReader
+from tasks.toolkit.media.running import ProgressReader
+from tasks.toolkit.progress import Meter, Progress
 
 
 class Clock:

@@ -11,7 +11,7 @@ from tasks.toolkit.audio.pieces import Piece, fetch_piece, piece_input
 from tasks.toolkit.audio.recordings import Recording
 from tasks.toolkit.audio.sounds import KINDS, Codec, Sound
 from tasks.toolkit.media.ffmpeg import Arguments
-from tasks.toolkit.progress import encode
+from tasks.toolkit.media.running import encode
 from tasks.toolkit.spans import Seconds
 
 MEASURING_SHARE = 0.5

@@ -21,6 +21,10 @@ class Size(Struct, frozen=True):
         """The size after a turn by a multiple of 90 degrees, either way."""
         return Size(self.height, self.width) if degrees % 180 else self
 
+    def even(self) -> "Size":
+        """The size with even sides, as most video codecs halve the colour."""
+        return Size(max(2, self.width // 2 * 2), max(2, self.height // 2 * 2))
+
 
 class Rectangle(Struct, frozen=True):
     """A part of a picture in pixels, `x` and `y` those of its upper left corner."""

@@ -6,7 +6,7 @@ from msgspec import Meta, Struct
 
 from dragon.task import TaskFailed
 
-Seconds = Annotated[float, Meta(ge=0, le=1_000_000, description="seconds, 0 or more")]
+Seconds = Annotated[float, Meta(ge=0, le=1e7, description="a number of seconds from 0 to 10000000")]
 """A time in a source, from its beginning."""
 
 MISSING_SHARE = 0.05

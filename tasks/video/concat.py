@@ -18,7 +18,7 @@ from dragon.task import (
 )
 from tasks.toolkit.geometry import Box, Size, check_video, lay_out
 from tasks.toolkit.media.ffmpeg import Arguments, seconds
-from tasks.toolkit.progress import encode
+from tasks.toolkit.media.running import encode
 from tasks.toolkit.sources import forget
 from tasks.toolkit.video.clips import Clip, check_whole, clip_input, fetch_clip, frame_count
 from tasks.toolkit.video.encoders import Kilobits, Rate, audio_encoder, video_encoder
@@ -109,7 +109,7 @@ def _form(params: ConcatParams, clips: list[Clip]) -> Form:
         size = lay_out(first.display, Box(width=params.width, height=params.height)).output
     rate = float(first.frame_rate) if first.frame_rate else USUAL_RATE
     return Form(
-        size=Size(max(2, size.width // 2 * 2), max(2, size.height // 2 * 2)),
+        size=size.even(),
         frame_rate=params.frame_rate or min(rate, HIGHEST_RATE),
         has_sound=not params.mute and any(clip.media.audio for clip in clips),
     )

@@ -7,7 +7,7 @@ from msgspec import Meta
 from dragon.task import Context, File, Media, Params, Pixels, Result, SourceUrl, TaskFailed, task
 from tasks.toolkit.geometry import Box, check_limits, check_video, lay_out
 from tasks.toolkit.media import probe
-from tasks.toolkit.times import Seconds
+from tasks.toolkit.spans import Seconds
 from tasks.toolkit.video.animations import (
     GIF_FRAME_RATE,
     WEBP_FRAME_RATE,

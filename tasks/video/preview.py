@@ -6,7 +6,7 @@ from msgspec import Meta
 
 from dragon.task import Context, File, Media, Params, Pixels, Result, SourceUrl, TaskFailed, task
 from tasks.toolkit.geometry import Box, Crop
-from tasks.toolkit.pictures.formats import FORMATS, LOSSLESS, Format, Quality
+from tasks.toolkit.pictures.formats import FORMATS, Format, Quality, lossy_quality
 from tasks.toolkit.pictures.grids import Grid, Look, Wrap, arrange, check_grid, grid_of
 from tasks.toolkit.pictures.sections import Section
 from tasks.toolkit.video.moments import collect_moments, survey
@@ -69,7 +69,7 @@ async def preview(params: PreviewParams, ctx: Context) -> Preview:
     section = Section(size=film.section, crop=params.crop, background="#000000")
     sections, count = await collect_moments(ctx, source, section, times, repeat=True)
     output = ctx.output("output", FORMATS[params.format].content_type)
-    quality = None if params.format in LOSSLESS else params.quality
+    quality = lossy_quality(params.quality, params.format)
     look = Look(background=section.background, format=params.format, quality=quality)
     await ctx.isolated(arrange, sections, output, grid, look, ctx.progress)
     track = ctx.output("track", "text/vtt")

@@ -5,12 +5,11 @@ from typing import Annotated
 from dragon.task import Context, File, Media, Params, Pixels, ProgramFailed, Result, SourceUrl, task
 from tasks.toolkit.geometry import Box, check_video, lay_out
 from tasks.toolkit.media.ffmpeg import Arguments
-from tasks.toolkit.progress import encode
+from tasks.toolkit.media.running import encode
 from tasks.toolkit.streaming import playlists
-from tasks.toolkit.streaming.ladder import Kilobits
 from tasks.toolkit.streaming.playlists import MEDIA_TYPES, PLAYLIST_TYPE, Packing, SegmentSeconds
 from tasks.toolkit.video.clips import Clip, check_caps, check_whole, fetch_clip, frame_count
-from tasks.toolkit.video.encoders import Rate
+from tasks.toolkit.video.encoders import Kilobits, Rate
 from tasks.toolkit.video.encoding import Encoding, Sound, stream_arguments
 from tasks.toolkit.video.filters import Frames, even
 from tasks.toolkit.video.targets import choose_codecs, choose_target

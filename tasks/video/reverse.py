@@ -19,7 +19,7 @@ from dragon.task import (
 )
 from tasks.toolkit.geometry import Box, Size, check_video, lay_out
 from tasks.toolkit.media.ffmpeg import Arguments, seconds
-from tasks.toolkit.progress import encode
+from tasks.toolkit.media.running import encode
 from tasks.toolkit.video.clips import (
     Clip,
     capped,

@@ -7,10 +7,10 @@ from msgspec import Meta
 from dragon.task import Context, File, Media, Params, Pixels, Result, SourceUrl, TaskFailed, task
 from tasks.toolkit.colors import CLEAR, Color
 from tasks.toolkit.geometry import Box, Crop
-from tasks.toolkit.pictures.formats import FORMATS, LOSSLESS, Format, Quality
+from tasks.toolkit.pictures.formats import FORMATS, Format, Quality, lossy_quality
 from tasks.toolkit.pictures.grids import Look, Wrap, arrange, check_grid, grid_of
 from tasks.toolkit.pictures.sections import Section
-from tasks.toolkit.times import Seconds
+from tasks.toolkit.spans import Seconds
 from tasks.toolkit.video.moments import collect_moments, survey
 
 Count = Annotated[int, Meta(ge=1, le=200, description="a whole number of frames from 1 to 200")]
@@ -70,7 +70,7 @@ async def strip(params: StripParams, ctx: Context) -> Strip:
     sections, count = await collect_moments(ctx, source, section, times, repeat=False)
     grid = grid_of(film.section, count, params.wrap)
     output = ctx.output("output", FORMATS[params.format].content_type)
-    quality = None if params.format in LOSSLESS else params.quality
+    quality = lossy_quality(params.quality, params.format)
     look = Look(background=params.background, format=params.format, quality=quality)
     await ctx.isolated(arrange, sections, output, grid, look, ctx.progress)
     return Strip(

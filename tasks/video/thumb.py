@@ -18,9 +18,9 @@ from dragon.task import (
     task,
 )
 from tasks.toolkit.geometry import Box, Crop, Size, check_limits, lay_out
-from tasks.toolkit.pictures.formats import FORMATS, LOSSLESS, Format, Quality, check_fits
+from tasks.toolkit.pictures.formats import FORMATS, Format, Quality, check_fits, lossy_quality
 from tasks.toolkit.progress import Meter
-from tasks.toolkit.times import Seconds
+from tasks.toolkit.spans import Seconds
 
 
 class ThumbParams(Params, frozen=True):
@@ -95,6 +95,6 @@ def render(
     image = framing.turn_and_cut(image, layout.output, crop=params.crop)
     if params.poster:
         image = poster.mark(image)
-    quality = None if params.format in LOSSLESS else params.quality
+    quality = lossy_quality(params.quality, params.format)
     saving.save(image, output, params.format, quality)
     return Rendered(layout.output, original, film.duration)

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from dragon.task import Context
 from tasks.toolkit.media.ffmpeg import Arguments
-from tasks.toolkit.progress import ProgressReader
+from tasks.toolkit.media.running import ProgressReader
 
 PEAK = -1.0
 """The highest true peak, in dB of full scale; what is higher clips in some players."""

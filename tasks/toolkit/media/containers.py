@@ -6,6 +6,7 @@ those named here opens another file.
 
 import os
 import re
+from typing import Literal
 
 from msgspec import Struct
 
@@ -97,6 +98,8 @@ AUDIO_DECODERS = (
 )
 DECODERS = VIDEO_DECODERS + AUDIO_DECODERS
 """FFmpeg's names of all decoders that may see a file of a stranger."""
+ALPHA_DECODERS: dict[str, Literal["libvpx", "libvpx-vp9"]] = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+"""By codec; FFmpeg's own decoders of these leave alpha out."""
 
 _BEGINNINGS = (
     (b"FLV\x01", FLV),

@@ -6,7 +6,7 @@ Whoever may run in a worker process imports this inside a function: it loads FFm
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Literal
+from typing import Any
 
 import av
 from av.audio.frame import AudioFrame
@@ -21,12 +21,10 @@ from msgspec import Struct
 
 from dragon.task import Descriptor, MediaLimits, TaskFailed
 from tasks.toolkit.geometry import Size, check_limits
-from tasks.toolkit.media.containers import DECODERS, Container, recognise
+from tasks.toolkit.media.containers import ALPHA_DECODERS, DECODERS, Container, recognise
 from tasks.toolkit.media.media import Wanted
 
 _KINDS: dict[Wanted, str] = {"media": "audio or video", "video": "video", "audio": "audio"}
-
-_ALPHA_DECODERS: dict[str, Literal["libvpx", "libvpx-vp9"]] = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
 class Opened(Struct, frozen=True, kw_only=True):
@@ -111,8 +109,8 @@ def _with_streams(
 def _decoder_of(video: VideoStream, limits: MediaLimits) -> VideoCodecContext:
     """One that sees alpha where there is some, which FFmpeg's own of VP8 and VP9 do not."""
     decoder = video.codec_context
-    if tells_alpha(video) and decoder.name in _ALPHA_DECODERS:
-        decoder = VideoCodecContext.create(_ALPHA_DECODERS[decoder.name], "r")
+    if tells_alpha(video) and decoder.name in ALPHA_DECODERS:
+        decoder = VideoCodecContext.create(ALPHA_DECODERS[decoder.name], "r")
         decoder.extradata = video.codec_context.extradata
     decoder.options = {"max_pixels": str(limits.max_pixels)}
     return decoder

@@ -3,13 +3,10 @@
 from collections.abc import Sequence
 
 from dragon.task import File, MediaLimits, Source
-from tasks.toolkit.media.containers import DECODERS
+from tasks.toolkit.media.containers import ALPHA_DECODERS, DECODERS
 from tasks.toolkit.media.media import Media
 
 Arguments = list[str | Source | File]
-
-_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
-"""FFmpeg's own decoders of these leave alpha out."""
 
 
 def beginning() -> Arguments:
@@ -63,6 +60,6 @@ def seconds(value: float) -> str:
 
 
 def _alpha_decoder(media: Media) -> tuple[str, ...]:
-    if media.video is None or not media.video.alpha or media.video.codec not in _ALPHA_DECODERS:
+    if media.video is None or not media.video.alpha or media.video.codec not in ALPHA_DECODERS:
         return ()
-    return ("-c:v", _ALPHA_DECODERS[media.video.codec])
+    return ("-c:v", ALPHA_DECODERS[media.video.codec])

@@ -38,8 +38,11 @@ FORMATS: dict[Format, Holds] = {
     "webp": Holds(content_type="image/webp", max_side=16_383, frames=True, quality=80),
     "avif": Holds(content_type="image/avif", max_side=16_384, quality=55),
 }
-LOSSLESS: tuple[Format, ...] = ("png", "gif")
-"""Formats in which a lower quality would only mean fewer colours."""
+
+
+def lossy_quality(quality: Quality, format: Format) -> Quality | None:
+    """None for formats in which a lower quality would only mean fewer colours."""
+    return None if FORMATS[format].quality is None else quality
 
 
 def check_fits(size: Size, format: Format) -> None:

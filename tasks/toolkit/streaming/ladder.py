@@ -6,12 +6,10 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from tasks.toolkit.geometry import Box, Size, lay_out
+from tasks.toolkit.video.encoders import Kilobits
 
 Name = Literal["240p", "360p", "480p", "720p", "1080p", "1440p", "2160p"]
 
-Kilobits = Annotated[
-    int, Meta(ge=8, le=100_000, description="kbit/s, a whole number from 8 to 100000")
-]
 Lines = Annotated[int, Meta(ge=16, le=4320, description="a whole number of pixels from 16 to 4320")]
 
 
@@ -73,8 +71,7 @@ def size_of(source: Size, rendition: Rendition) -> Size:
     """With even sides, as H.264 halves the colour, and the source's shape."""
     is_wide = source.width >= source.height
     box = Box(height=rendition.lines) if is_wide else Box(width=rendition.lines)
-    scaled = lay_out(source, box).output
-    return Size(_even(scaled.width), _even(scaled.height))
+    return lay_out(source, box).output.even()
 
 
 def _own(lines: int) -> Rendition:
@@ -86,7 +83,3 @@ def _own(lines: int) -> Rendition:
         video_bitrate=max(LEAST_BITRATE, bitrate),
         audio_bitrate=larger.audio_bitrate,
     )
-
-
-def _even(length: int) -> int:
-    return max(2, length // 2 * 2)

@@ -5,7 +5,8 @@ from msgspec import Struct
 from dragon.task import Context, File, ProgramFailed
 from tasks.toolkit.media.ffmpeg import Arguments
 from tasks.toolkit.media.media import VideoStream
-from tasks.toolkit.progress import Progress, encode
+from tasks.toolkit.media.running import encode
+from tasks.toolkit.progress import Progress
 from tasks.toolkit.video.clips import Clip, clip_input
 from tasks.toolkit.video.filters import Frames, filter_chain
 

@@ -1,6 +1,5 @@
 """A piece of a video that is to be made into something: fetched, read and cut in time."""
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from dragon.task import Context, MediaLimits, ProgramFailed, Source, TaskFailed
@@ -9,24 +8,15 @@ from tasks.toolkit.media import probe
 from tasks.toolkit.media.ffmpeg import Arguments, beginning, source_input
 from tasks.toolkit.media.media import Media, VideoStream
 from tasks.toolkit.progress import Progress
+from tasks.toolkit.spans import Span
 
 
-class Clip(Struct, frozen=True, kw_only=True):
-    """From `start` to `end`, in seconds; None where it begins or ends with the source.
-
-    `seconds` is how long it is, None if the source does not tell how long it is itself.
-    """
+class Clip(Span, frozen=True, kw_only=True):
+    """The part of a video that was fetched."""
 
     source: Source
     media: Media
     video: VideoStream
-    start: float | None
-    end: float | None
-    seconds: float | None
-
-    @property
-    def is_whole(self) -> bool:
-        return self.start is None and self.end is None
 
     @property
     def picture_seconds(self) -> float | None:

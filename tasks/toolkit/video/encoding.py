@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from dragon.task import Context, File, ProgramFailed, TaskFailed
 from tasks.toolkit.media.ffmpeg import Arguments
-from tasks.toolkit.progress import Progress, encode
+from tasks.toolkit.media.running import encode
+from tasks.toolkit.progress import Progress
 from tasks.toolkit.video.clips import Clip, capped, check_caps, clip_input
 from tasks.toolkit.video.encoders import Rate, audio_encoder, video_encoder
 from tasks.toolkit.video.filters import Frames, filter_chain

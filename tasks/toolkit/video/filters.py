@@ -52,8 +52,8 @@ def filter_chain(video: VideoStream, frames: Frames) -> str:
 
 
 def even(layout: Layout) -> Layout:
-    """The layout with even sides, as most video codecs halve the colour; a pixel is cut."""
-    output = Size(_even(layout.output.width), _even(layout.output.height))
+    """The layout with even sides; a pixel is cut."""
+    output = layout.output.even()
     scaled = layout.scaled
     if scaled == layout.output:
         return Layout(output, output)
@@ -62,10 +62,6 @@ def even(layout: Layout) -> Layout:
 
 def is_rgb(video: VideoStream) -> bool:
     return video.pixel_format.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "pal8", "0", "x2"))
-
-
-def _even(length: int) -> int:
-    return max(2, length // 2 * 2)
 
 
 def _tell_colours(video: VideoStream) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dragon.task import Context, File
 from tasks.toolkit.media import probe
 from tasks.toolkit.media.ffmpeg import Arguments, beginning, list_input, write_list
-from tasks.toolkit.progress import encode
+from tasks.toolkit.media.running import encode
 
 
 async def join(
