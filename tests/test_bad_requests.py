@@ -89,6 +89,14 @@ async def test_all_problems_are_told_at_once(api: Api) -> None:
     assert places == ["tasks[1]", "tasks[2]", "tasks[3]"]
 
 
+async def test_a_body_of_thousands_of_unknown_names_gets_no_answer_of_thousands_of_lines(
+    api: Api,
+) -> None:
+    body = {"tasks": ["A" * 26]} | {str(number): 0 for number in range(10_000)}
+    answer = await post(api, body, "/v1/status")
+    assert (answer.status, len(problems(answer))) == (400, 100)
+
+
 @pytest.mark.parametrize(
     ("body", "name", "description"),
     [

@@ -72,6 +72,10 @@ async def test_a_tasks_delivery_is_found_by_its_key(api: Api, receiver: Receiver
         ("limit=٣", "limit must be a number from 1 to 1000"),
         ("after=[", "after must be what `next` of another answer was"),
         ("after=%2B", "after must be what `next` of another answer was"),
+        (
+            "status=failed",
+            "status is unknown, choose among: secret, api_key, task, state, limit, after",
+        ),
     ],
 )
 async def test_wrong_parameters_are_named(api: Api, query: str, words: str) -> None:

@@ -104,7 +104,7 @@ class WebHookDeliveries:
 
     async def list(self, request: web.Request) -> web.Response:
         account = self._accounts.authenticate_owner(request, None).name
-        parameters = Parameters.of_query(request)
+        parameters = Parameters.of_query(request, is_strict=True)
         task = parameters.take_text("task", _KEY, "one task key")
         state = parameters.take_text("state", _STATE, "one of: " + ", ".join(OUTCOMES))
         limit = parameters.take_text("limit", _LIMIT, "a number from 1 to 1000")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Annotated, Any
 
 from aiohttp import web
@@ -21,30 +22,38 @@ Keys = Annotated[list[Key], Meta(min_length=1)]
 
 CREDENTIALS = ("secret", "api_key")
 
+MAX_TOLD = 100
+"""Problems of one sort: an answer need not name a million."""
+
 
 class Parameters:
-    """One request's parameters. Each `take_…` notes what is wrong; `check` raises all of it."""
+    """One request's parameters. Each `take_…` notes what is wrong; `check` raises all of it.
 
-    def __init__(self, values: Mapping[str, Any], location: Location) -> None:
+    Names that are not taken are wrong where `is_strict`.
+    """
+
+    def __init__(
+        self, values: Mapping[str, Any], location: Location, *, is_strict: bool = True
+    ) -> None:
         self._values = values
         self._location = location
+        self._is_strict = is_strict
         self._problems: list[Problem] = []
         self._known = list(CREDENTIALS)
 
     @classmethod
-    def of_query(cls, request: web.Request) -> "Parameters":
-        return cls(_lists(request.query), "query")
+    def of_query(cls, request: web.Request, *, is_strict: bool = False) -> "Parameters":
+        return cls(_lists(request.query), "query", is_strict=is_strict)
 
     def note(self, name: str, description: str) -> None:
         self._problems.append(Problem(name, self._location, description))
 
     def check(self) -> None:
-        """Raises BadRequest with every problem noted, unknown names in a body among them."""
-        if self._location == "body":
-            for name in self._values:
-                if name not in self._known:
-                    known = ", ".join(self._known)
-                    self.note(name[:100], f"{name[:100]} is unknown, choose among: {known}")
+        """Raises BadRequest with every problem noted, unknown names among them."""
+        known = ", ".join(self._known)
+        unknown = (name for name in self._values if self._is_strict and name not in self._known)
+        for name in islice(unknown, MAX_TOLD):
+            self.note(name[:100], f"{name[:100]} is unknown, choose among: {known}")
         if self._problems:
             raise BadRequest(self._problems)
 

@@ -10,14 +10,11 @@ from aiohttp import web
 
 from dragon.engine.files.file_urls import FileUrl, split_file_url
 from dragon.errors import BadRequest, Location, Problem
-from dragon.http.requests.parameters import CREDENTIALS
+from dragon.http.requests.parameters import CREDENTIALS, MAX_TOLD
 from dragon.params import parse_boolean
 
 MAX_DAYS = 36_525
 """A hundred years: for ever, as the store has it."""
-
-MAX_TOLD = 100
-"""Problems of one sort: an answer need not name a million."""
 
 T = TypeVar("T")
 
