@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from dragon.engine.network.webhooks import hook_of
+from dragon.settings import Settings
+from dragon.store.store import Store
 from tests.conftest import Api
 from tests.hooking import created, delivery_of, hello, outcomes, settled, waiting_seconds
+from tests.jobs import submission
 from tests.receivers import Receiver
 from tests.support import CONFIG, Dragon
 
@@ -15,6 +19,15 @@ MINUTE, HOUR = 60, 3600
 PAUSES = (
     5, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR
 )  # fmt: skip
+
+
+async def test_the_first_pause_is_not_the_same_each_time_either(store: Store) -> None:
+    settings = Settings(webhook_retry_seconds=(100.0,))
+    [job] = submission(store).jobs
+    hooks = [hook_of(settings, store.keys, job, "http://receiver/", None) for _ in range(200)]
+    pauses = [hook.pause_seconds for hook in hooks if hook]
+    assert 90 <= min(pauses) < 97
+    assert 103 < max(pauses) <= 110
 
 
 @pytest.fixture

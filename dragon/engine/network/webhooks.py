@@ -1,6 +1,7 @@
 """Sends web hooks: one POST of a job's final status, signed, to where its account wants it."""
 
 import asyncio
+import random
 import traceback
 from contextlib import suppress
 from datetime import UTC
@@ -33,7 +34,7 @@ from dragon.store.submission import Hook
 log = structlog.get_logger()
 
 MAX_RETRY_AFTER_SECONDS = 86_400.0
-_MAY_NAME_A_TIME = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+_JITTER = 0.1
 _PHRASES = {status.value: f" {status.phrase}" for status in HTTPStatus}
 
 
@@ -49,9 +50,14 @@ def hook_of(
         key=keys.hook_key(job.key),
         urls=urls,
         attempts=len(settings.webhook_retry_seconds),
-        pause_seconds=settings.webhook_retry_seconds[0],
+        pause_seconds=jittered(settings.webhook_retry_seconds[0]),
         retention_seconds=settings.webhook_retention_seconds,
     )
+
+
+def jittered(seconds: float) -> float:
+    """Up to a tenth more or less, so that what failed together does not come back together."""
+    return seconds * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -134,12 +140,13 @@ def _judge(status: int, headers: CIMultiDictProxy[str], now: float) -> Answer:
     words = f"the receiver answered {status}{_PHRASES.get(status, '')}"
     if 300 <= status <= 399:
         words += ", and redirects are not followed"
-    after = headers.get("Retry-After", "") if status in _MAY_NAME_A_TIME else ""
+    wait_seconds = min(_seconds(headers.get("Retry-After", ""), now), MAX_RETRY_AFTER_SECONDS)
     return Answer(
         status=status,
         error=words,
         is_over=status == HTTPStatus.GONE,
-        wait_seconds=min(max(0.0, _seconds(after, now)), MAX_RETRY_AFTER_SECONDS),
+        # No sooner than it asks, and what it asks that of not all at once either.
+        wait_seconds=wait_seconds * random.uniform(1, 1 + _JITTER),  # noqa: S311
     )
 
 

@@ -1,18 +1,16 @@
 """One try at the delivery of a web hook, as a worker runs it."""
 
 import asyncio
-import random
 
 import structlog
 
-from dragon.engine.network.webhooks import Answer
+from dragon.engine.network.webhooks import Answer, jittered
 from dragon.engine.worker.persist import persist
 from dragon.engine.worker.run import Outcome, Run
 from dragon.store.deliveries import Deliveries, Try
 
 log = structlog.get_logger()
 
-JITTER = 0.1
 GONE = "there is nothing to deliver any more"
 
 
@@ -48,8 +46,7 @@ class HookRun(Run):
         if answer.is_over or attempt >= self.claim.job.attempts:
             return Outcome(state="error", error=answer.error)
         # A worker with other settings may have queued it.
-        pause_seconds = pauses[min(attempt, len(pauses) - 1)]
-        pause_seconds *= random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
+        pause_seconds = jittered(pauses[min(attempt, len(pauses) - 1)])
         return Outcome(state="queued", pause_seconds=max(pause_seconds, answer.wait_seconds))
 
     async def _write(self, outcome: Outcome) -> None:
