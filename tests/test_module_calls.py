@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from playwright._impl._driver import compute_driver_executable
-from playwright.async_api import Page
+from playwright.async_api import Page, Route
 
 from tests.browser import UNLISTED, Site, needs_chromium
 from tests.chaos.proxy import Proxy
 from tests.conftest import Api, Origin
-from tests.module_page import assert_each_ended_once, create, open_module, told
+from tests.module_page import HELLO, assert_each_ended_once, create, open_module, told
 from tests.support import DEADLINE_SECONDS, ROOT, SECRET, Dragon
 from tests.test_streams import until_waiting
 
@@ -31,7 +31,7 @@ async def test_what_the_server_refuses_is_an_error_in_its_words(opened: Page, si
     assert (unknown["name"], unknown["status"]) == ("DragonError", 400)
     assert "no" in unknown["words"]
     words = f"task '{'A' * 26}' is unknown or has expired"
-    for asked in ("status", "follow", "cancel"):
+    for asked in ("status", "cancel"):
         gone = await failure(f"dragon.{asked}('{'A' * 26}')")
         assert gone == {"name": "DragonError", "status": 404, "words": words}
     missing = await failure("dragon.status([])")
@@ -43,6 +43,40 @@ async def test_what_the_server_refuses_is_an_error_in_its_words(opened: Page, si
     await open_module(opened, site, UNLISTED)
     not_listed = await failure(f"dragon.create({hello})")
     assert not_listed["words"] == "this page is not on the list of referrers of the api key"
+
+
+async def test_a_task_that_is_gone_does_not_hide_how_the_others_end(
+    opened: Page, gated: dict[str, Any], site: Site
+) -> None:
+    keys = await create(opened, [HELLO, gated])
+    gone = "A" * 26
+    await opened.evaluate("keys => follow(keys)", [gone, *keys])
+    await opened.wait_for_function("told.some(({status}) => status === 'executing')")
+    site.gate.touch()
+    statuses = await told(opened)
+    assert_each_ended_once(statuses, [gone, *keys])
+    [told_of_it] = [status for status in statuses if status["key"] == gone]
+    assert told_of_it["error"] == f"task '{gone}' is unknown or has expired"
+
+
+async def test_what_stands_before_the_server_may_ask_for_patience(opened: Page) -> None:
+    async def refuse(route: Route) -> None:
+        headers = {"Access-Control-Allow-Origin": "*"}
+        await route.fulfill(status=429, headers=headers, body="<p>Too many requests")
+
+    await opened.route("**/v2/create", refuse, times=1)
+    assert len(await create(opened, HELLO)) == 1
+
+
+async def test_it_says_that_nobody_said_anything(page: Page, site: Site) -> None:
+    await page.clock.install()
+    await page.route("**/v2/status", lambda _: None)
+    await open_module(page, site)
+    async with page.expect_request("**/v2/status"):
+        await page.evaluate("window.said = failure(new Dragon({attempts: 1}).status('A')); 0")
+    await page.clock.fast_forward(45_000)
+    words = "no word came for 45 seconds"
+    assert await page.evaluate("said") == {"name": "DragonError", "status": 0, "words": words}
 
 
 async def test_an_img_tag_shows_a_file_that_is_still_to_be_made(

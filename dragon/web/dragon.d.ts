@@ -69,16 +69,16 @@ export class DragonError extends Error {
 export class Dragon {
   constructor(options?: DragonOptions);
   /** Queue tasks; their first statuses, in order. Sent again after a lost answer, it creates nothing twice. */
-  create(tasks: Definition | Definition[], options?: CreateOptions): Promise<Status[]>;
+  create(tasks: Definition | readonly Definition[], options?: CreateOptions): Promise<Status[]>;
   /** How tasks are now, in order. */
-  status(tasks: Task | Task[], options?: RequestOptions): Promise<Status[]>;
+  status(tasks: Task | readonly Task[], options?: RequestOptions): Promise<Status[]>;
   /** End tasks, those that run, too; their statuses, in order. */
-  cancel(tasks: Task | Task[], options?: RequestOptions): Promise<Status[]>;
+  cancel(tasks: Task | readonly Task[], options?: RequestOptions): Promise<Status[]>;
   /** Where a task's file is, also before it is made: whoever asks for it waits. */
   fileURL(task: Task, filename?: string): string;
-  /** Each task's status, now and as it changes, until all have ended. Connects again by itself; tells each final status once. */
+  /** Each task's status, now and as it changes, until all have ended. Connects again by itself; tells each final status once. A task that is unknown or has expired ends with `error`. */
   follow(
-    tasks: Task | Task[],
+    tasks: Task | readonly Task[],
     options?: RequestOptions,
   ): AsyncGenerator<Status, void, undefined>;
 }

@@ -71,7 +71,10 @@ export class Dragon {
         }
         if (told.size) throw new DragonError("the stream broke off");
       } catch (error) {
-        failures = await this.#pause(error, failures + 1, signal);
+        // One task that is gone must not hide how the others end.
+        const gone = statusesOfGone(told, error);
+        yield* news(told, gone);
+        if (!gone.length) failures = await this.#pause(error, failures + 1, signal);
       }
     }
   }
@@ -126,15 +129,15 @@ export class Dragon {
   /** Wait before the next attempt, if there is to be one; how many failures count by then. */
   async #pause(error, failures, signal) {
     signal?.throwIfAborted();
-    if (error.status >= 400 && error.status < 500) throw error;
+    if (isRefusal(error)) throw error;
     const isOffline = globalThis.navigator?.onLine === false;
     if (failures >= this.#attempts && !isOffline) {
       const words = `cannot reach ${this.#url}: ${error.message}`;
       throw error instanceof DragonError ? error : new DragonError(words, { cause: error });
     }
-    const seconds = isOffline ? Infinity : 2 ** failures / 4;
-    const asked = Math.max(Math.min(seconds, LONGEST_PAUSE_SECONDS), error.retryAfter ?? 0);
-    await sleep(asked * (0.5 + Math.random()), signal);
+    const longest = isOffline ? LONGEST_PAUSE_SECONDS : 2 ** failures / 4;
+    const own = Math.min(longest, LONGEST_PAUSE_SECONDS) * (0.5 + Math.random());
+    await sleep((error.retryAfter ?? 0) + own, signal);
     return isOffline ? 0 : failures;
   }
 }
@@ -142,6 +145,8 @@ export class Dragon {
 const keyOf = (task) => task.key ?? task;
 const keysOf = (tasks) => [tasks].flat().map(keyOf);
 const bodyOf = (told) => JSON.stringify({ tasks: [...told.keys()] });
+// 408 and 429 come from what stands before the server, and pass.
+const isRefusal = ({ status }) => status >= 400 && status < 500 && ![408, 429].includes(status);
 const isFinal = ({ status }) => status === "success" || status === "error";
 
 /** Those that were not told: of what has ended nothing more, of the others no repetition. */
@@ -155,6 +160,15 @@ function news(told, statuses) {
   });
 }
 
+/** Where a request is refused because tasks are unknown or have expired: that they are. */
+function statusesOfGone(told, { status, errors = [] }) {
+  if (status !== 404) return [];
+  const words = new Map(errors.map(({ description }) => [description.split("'")[1], description]));
+  return [...told.keys()]
+    .filter((key) => words.has(key))
+    .map((key) => ({ status: "error", key, error: words.get(key), events: { queued: "" } }));
+}
+
 function statusesOf(line) {
   if (!line) return [];
   const value = JSON.parse(line);
@@ -166,7 +180,8 @@ function statusesOf(line) {
 /** Waits for a server as long as one that lives may take, then gives the connection up. */
 function patience(signal) {
   const controller = new AbortController();
-  const close = () => controller.abort();
+  const words = `no word came for ${SILENCE_SECONDS} seconds`;
+  const close = () => controller.abort(new DragonError(words));
   return {
     close,
     signal: AbortSignal.any([controller.signal, ...(signal ? [signal] : [])]),
