@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 ACCOUNT, EXPIRES, SIGNATURE = "account", "expires", "signature"
+MOST_SECONDS = 10_000_000_000
 
 _PURPOSE = b"dragon: signed task URLs, 1"
 _PATH = re.compile(r"/v[12]/create_file(?:/[^/?#]*)?\Z")
@@ -43,8 +44,9 @@ def sign_url(
     for name, _ in pairs:
         if name in _OURS:
             raise ValueError(f"the URL has the parameter {name} already")
-    if seconds <= 0 or round_seconds < 1:
-        raise ValueError("seconds must be more than 0, and round_seconds 1 at least")
+    if not (seconds > 0 and round_seconds >= 1 and max(seconds, round_seconds) <= MOST_SECONDS):
+        words = "seconds must be more than 0, round_seconds 1 at least"
+        raise ValueError(f"{words}, and neither more than {MOST_SECONDS}")
     ends = (time.time() if now is None else now) + seconds
     expires = int(-(-ends // round_seconds) * round_seconds)
     added = [(ACCOUNT, account), (EXPIRES, str(expires))]

@@ -65,7 +65,17 @@ def test_only_urls_of_create_file_that_say_nothing_of_the_signature_are_signed(u
         sign(url)
 
 
-@pytest.mark.parametrize("options", [{"seconds": 0}, {"seconds": -1}, {"round_seconds": 0}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"seconds": 0},
+        {"seconds": -1},
+        {"round_seconds": 0},
+        {"seconds": float("nan")},
+        {"seconds": float("inf")},
+        {"round_seconds": 10**11},
+    ],
+)
 def test_a_url_that_was_never_good_is_not_made(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="seconds"):
         sign(URL, **options)
@@ -97,6 +107,7 @@ PATHS = [
     "/v1/create_file",
     "/v2/create_file/",
     "/v2/create_file/a%20b%2Fé'(1).jpg",
+    "/v2/create_file/100%+1&1=%zz%ff%C3.jpg",
 ]
 
 
@@ -115,6 +126,8 @@ def test_javascript_signs_as_python_does(dragon: Dragon, tmp_path: Path) -> None
         console.log(JSON.stringify(await Promise.all(urls.map((url) => signURL(url, signing)))));
         for (const url of ["https://x/v2/create", "https://x/v2/create_file?secret=1"])
           await signURL(url, signing).then(process.exit, (error) => console.log(`${{error}}`));
+        for (const wrong of [{{ seconds: NaN }}, {{ seconds: Infinity }}, {{ roundSeconds: 1e11 }}])
+          await signURL(urls[0], {{ ...signing, ...wrong }}).then(process.exit, () => {{}});
     """
     command = [str(NODE), "--input-type=module", "--eval", script]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)

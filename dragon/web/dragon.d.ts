@@ -76,7 +76,10 @@ export class Dragon {
   cancel(tasks: Task | readonly Task[], options?: RequestOptions): Promise<Status[]>;
   /** Where a task's file is, also before it is made: whoever asks for it waits. */
   fileURL(task: Task, filename?: string): string;
-  /** Each task's status, now and as it changes, until all have ended. Connects again by itself; tells each final status once. A task that is unknown or has expired ends with `error`. */
+  /**
+   * Each task's status, now and as it changes, until all have ended. Connects again by itself;
+   * tells each final status once. A task that is unknown or has expired ends with `error`.
+   */
   follow(
     tasks: Task | readonly Task[],
     options?: RequestOptions,

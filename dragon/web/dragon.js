@@ -163,10 +163,11 @@ function news(told, statuses) {
 /** Where a request is refused because tasks are unknown or have expired: that they are. */
 function statusesOfGone(told, { status, errors = [] }) {
   if (status !== 404) return [];
-  const words = new Map(errors.map(({ description }) => [description.split("'")[1], description]));
-  return [...told.keys()]
-    .filter((key) => words.has(key))
-    .map((key) => ({ status: "error", key, error: words.get(key), events: { queued: "" } }));
+  return [...told.keys()].flatMap((key) => {
+    const problem = errors.find(({ description }) => description?.includes(`'${key}'`));
+    const error = problem?.description;
+    return error ? [{ status: "error", key, error, events: { queued: "" } }] : [];
+  });
 }
 
 function statusesOf(line) {

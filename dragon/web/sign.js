@@ -3,6 +3,7 @@
 
 const PURPOSE = "dragon: signed task URLs, 1";
 const PATH = /\/v[12]\/create_file(?:\/[^/?#]*)?$/;
+const MOST_SECONDS = 10_000_000_000;
 const OURS = ["account", "expires", "signature", "secret", "api_key"];
 
 /** A URL of GET create_file with the account, an expiry and a signature after its parameters. */
@@ -19,8 +20,9 @@ export async function signURL(
   const pairs = [...new URLSearchParams("?" + query)];
   const taken = pairs.find(([name]) => OURS.includes(name));
   if (taken) throw new TypeError(`the URL has the parameter ${taken[0]} already`);
-  if (!(seconds > 0 && roundSeconds >= 1)) {
-    throw new TypeError("seconds must be more than 0, and roundSeconds 1 at least");
+  if (!(seconds > 0 && roundSeconds >= 1 && Math.max(seconds, roundSeconds) <= MOST_SECONDS)) {
+    const words = "seconds must be more than 0, roundSeconds 1 at least";
+    throw new TypeError(`${words}, and neither more than ${MOST_SECONDS}`);
   }
   const expires = Math.ceil((now + seconds) / roundSeconds) * roundSeconds;
   const added = [["account", account], ["expires", String(expires)]];
@@ -30,7 +32,7 @@ export async function signURL(
 }
 
 async function makeSignature(secret, path, pairs) {
-  const segments = path.split("/").map((segment) => quote(decodeURIComponent(segment)));
+  const segments = path.split("/").map((segment) => quote(decode(segment)));
   const quoted = pairs.map(([name, value]) => [quote(name), quote(value)]);
   const sorted = quoted.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
   const lines = [segments.join("/"), ...sorted.map(([name, value]) => `${name}=${value}`)];
@@ -44,6 +46,11 @@ async function hmac(key, data) {
   const algorithm = { name: "HMAC", hash: "SHA-256" };
   const imported = await crypto.subtle.importKey("raw", key, algorithm, false, ["sign"]);
   return crypto.subtle.sign(algorithm.name, imported, data);
+}
+
+/** As Python's unquote, for which a % that begins no letter is one itself. */
+function decode(segment) {
+  return new URLSearchParams("=" + segment.replace(/[+&]/g, encodeURIComponent)).get("");
 }
 
 /** As Python's quote: all but letters, digits and -._~ */
