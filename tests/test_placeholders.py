@@ -6,6 +6,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from dragon.http.answers import Failure, json_response
+from dragon.http.files.placeholders import PictureSize, error_picture
 from tests.conftest import Answer, Api, Origin
 from tests.support import API_KEY, PAGE
 
@@ -100,6 +102,11 @@ async def test_words_in_any_script_are_one_line_of_ascii(api: Api) -> None:
     assert re.fullmatch(r"unknown task_name '\\xe9\\r\\nSet-Cookie: a=b \\U0001f409x+.*", words)
     assert "Set-Cookie" not in answer.headers
     assert len(words) < 600
+
+
+def test_what_no_header_may_hold_is_a_space_in_its_words() -> None:
+    failure = json_response(Failure("\0a\x1b[31m\r\n\u2028b\x7fc"), 500)
+    assert error_picture(failure, PictureSize(1, 1)).headers["Dragon-Error"] == "a [31m b c"
 
 
 async def test_a_missing_file_is_a_picture_also_when_it_was_answered_before(

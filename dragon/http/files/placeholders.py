@@ -142,8 +142,9 @@ def _header_words(body: Any) -> str:
         return ""
     problems = "; ".join(problem.description for problem in answer.errors)
     words = problems or answer.message or str(answer.error or answer.result)
-    line = " ".join(words[:MAX_WORDS].split())
-    return line.encode("ascii", "backslashreplace").decode()
+    # A header with other than these is refused by who sends it, and then there is no answer.
+    shown = "".join(letter if letter.isprintable() else " " for letter in words[:MAX_WORDS])
+    return " ".join(shown.split()).encode("ascii", "backslashreplace").decode()
 
 
 class _Words(Struct, frozen=True):
