@@ -1,5 +1,6 @@
 """What a page can do with an api key, in a real Chromium: img tags, streams, polling."""
 
+import re
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from tests.browser import (
     watch_statuses,
 )
 from tests.conftest import Origin
-from tests.support import API_KEY, SECRET, Dragon, eventually
+from tests.support import API_KEY, ROOT, SECRET, Dragon, eventually
 
 pytestmark = needs_chromium
 
@@ -107,6 +108,27 @@ async def test_a_client_that_posts_text_and_polls_works_unchanged(
     assert ended[0]["result"]["width"] == 60
     assert ended[1]["error"] == {"parameters": {"name": ["this field is required"]}}
     assert count_requests(dragon, method="OPTIONS") == before
+
+
+async def test_what_the_documentation_writes_without_a_module_works_as_it_stands(
+    page: Page, site: Site, dragon: Dragon
+) -> None:
+    document = (ROOT / "docs" / "browsers.md").read_text("utf-8")
+    text = document.replace("https://dragon.example.com", dragon.url).replace("654321", API_KEY)
+    by_events, by_requests = [
+        code
+        for code in re.findall(r"```js\n(.*?)```", text, re.DOTALL)
+        if "new EventSource" in code or "new XMLHttpRequest" in code
+    ]
+    await page.goto(site.url(LISTED, "xhr.html"))
+    await page.evaluate("window.told = []; window.show = (status) => told.push(status); 0")
+    has_ended = "told.at(-1)?.result === 'Hello Jane'"
+    await page.add_script_tag(content=by_requests)
+    await page.wait_for_function(has_ended)
+    await page.evaluate("window.key = told.pop().key; told.length = 0")
+    await page.add_script_tag(content=by_events)
+    await page.wait_for_function(has_ended)
+    await page.wait_for_function("source.readyState === EventSource.CLOSED")
 
 
 async def test_a_client_on_another_page_is_told_why_it_is_refused(page: Page, site: Site) -> None:
