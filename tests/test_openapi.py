@@ -80,6 +80,22 @@ def test_a_definition_is_one_of_all_tasks_told_apart_by_their_name(
         assert not validator.is_valid(example["definition"] | {"no_such_parameter": 1})
 
 
+def test_where_a_file_is_created_its_format_may_be_auto(document: dict[str, Any]) -> None:
+    components = {"components": document["components"]}
+    body = document["components"]["schemas"]["CreateFileBody"]["properties"]["task"]
+    [query] = (
+        parameter["schema"]
+        for parameter in document["paths"]["/v2/create_file"]["get"]["parameters"]
+        if parameter["name"] == "definition"
+    )
+    thumb = {"task_name": "image.thumb", "url": "http://example.com/cat.jpg"}
+    for schema in (body, query):
+        validator = Draft202012Validator(schema | components)
+        validator.validate(thumb)
+        validator.validate(thumb | {"format": "auto"})
+        assert not validator.is_valid(thumb | {"format": "bmp"})
+
+
 async def test_the_document_names_the_fields_of_bodies_as_the_server_does(
     api: Api, document: dict[str, Any]
 ) -> None:

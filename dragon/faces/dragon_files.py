@@ -18,8 +18,8 @@ from dragon.http.describing.routes import (
     About,
     Answer,
     BodyCredentials,
+    FileDefinition,
     Route,
-    TaskDefinition,
     told,
 )
 from dragon.http.files.caching import NO_STORE, cache_control
@@ -51,7 +51,7 @@ from dragon.store.clock import StoreClock
 
 
 class CreateFileBody(BodyCredentials, frozen=True, kw_only=True):
-    task: TaskDefinition
+    task: FileDefinition
     wait: Wait | UnsetType = UNSET
     fallback: Fallback | UnsetType = UNSET
     error: ErrorAs | UnsetType = UNSET
@@ -59,7 +59,7 @@ class CreateFileBody(BodyCredentials, frozen=True, kw_only=True):
 
 class CreateFileQuery(Struct, frozen=True, kw_only=True):
     definition: Annotated[
-        TaskDefinition,
+        FileDefinition,
         Meta(description="each of its names is one in the query string; objects in it are JSON"),
     ]
 

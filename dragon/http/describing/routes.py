@@ -32,6 +32,16 @@ TaskDefinitions = Annotated[
 ]
 
 
+_WITH_AUTO = {
+    "description": "the same, with the format of the picture chosen by what the client accepts",
+    "type": "object",
+    "properties": {"task_name": {"type": "string"}, "format": {"const": "auto"}},
+    "required": ["task_name", "format"],
+}
+
+FileDefinition = Annotated[Any, Meta(extra_json_schema={"anyOf": [_REFERENCE, _WITH_AUTO]})]
+
+
 class BodyCredentials(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Any JSON body may have them; the header wins."""
 
