@@ -29,7 +29,7 @@ from tests.http_faults import FaultyServer
 from tests.module_page import open_module
 from tests.receivers import Receiver, receiving
 from tests.s3 import S3, Look, s3_server
-from tests.support import MEDIA, SECRET, Dragon
+from tests.support import DEADLINE_SECONDS, MEDIA, SECRET, Dragon
 from tests.valkey import valkey_server
 from tests.watchers import Process, start_process
 
@@ -157,7 +157,7 @@ class Api:
 
 @pytest_asyncio.fixture
 async def api(dragon: Dragon) -> AsyncIterator[Api]:
-    timeout = aiohttp.ClientTimeout(total=30)
+    timeout = aiohttp.ClientTimeout(total=DEADLINE_SECONDS)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         yield Api(session, dragon.url)
 
@@ -233,7 +233,7 @@ def own(tmp_path: Path) -> Iterator[Dragon]:
 
 @pytest_asyncio.fixture
 async def client(own: Dragon) -> AsyncIterator[Api]:
-    timeout = aiohttp.ClientTimeout(total=30)
+    timeout = aiohttp.ClientTimeout(total=DEADLINE_SECONDS)
     # Each request has a connection of its own: after a kill the old ones are dead.
     connector = aiohttp.TCPConnector(force_close=True)
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:

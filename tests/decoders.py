@@ -14,6 +14,7 @@ from structlog.typing import EventDict
 from dragon.engine.isolation.pool import Decoders, DecoderSettings
 from dragon.task import File, Source
 from tests import isolated_functions as functions
+from tests.support import DEADLINE_SECONDS
 
 Logs = list[EventDict]
 
@@ -60,7 +61,7 @@ async def readable(descriptor: int) -> None:
     ready = asyncio.Event()
     loop.add_reader(descriptor, ready.set)
     try:
-        await asyncio.wait_for(ready.wait(), 20)
+        await asyncio.wait_for(ready.wait(), DEADLINE_SECONDS)
     finally:
         loop.remove_reader(descriptor)
 

@@ -13,7 +13,7 @@ from dragon.store.offer import Offer
 from dragon.store.store import Store
 from dragon.store.submission import Submission
 from tests.jobs import line_of, submission
-from tests.support import until
+from tests.support import DEADLINE_SECONDS, until
 
 FILE = OutputFile(name="out", filename="out.bin", content_type="image/png", path="a/b", size=3)
 
@@ -123,7 +123,7 @@ async def listening(store: Store) -> AsyncIterator[redis.client.PubSub]:
         await listener.psubscribe(store.keys.channels + "status:*")
         # The answer to a ping comes after the subscription is live.
         await listener.ping()
-        while (message := await listener.get_message(timeout=5)) is None:
+        while (message := await listener.get_message(timeout=DEADLINE_SECONDS)) is None:
             pass
         assert message["type"] == "pong"
         yield listener
@@ -133,7 +133,7 @@ async def heard(listener: redis.client.PubSub, count: int) -> list[Update]:
     """The next `count` statuses that were told."""
     updates: list[Update] = []
     while len(updates) < count:
-        message = await listener.get_message(timeout=5)
+        message = await listener.get_message(timeout=DEADLINE_SECONDS)
         assert message is not None, f"only {len(updates)} of {count} were told"
         for row in message["data"].split(b"\n"):
             key, version, state, line = row.split(b" ", 3)

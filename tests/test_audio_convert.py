@@ -19,6 +19,7 @@ from tests.clips import SOUND, Clips
 from tests.converting_sounds import made, samples
 from tests.pictures import MEDIA, write
 from tests.studio import Studio, open_studio, url
+from tests.support import DEADLINE_SECONDS
 
 TAGS = ("-metadata", "title=Häst", "-metadata", "artist=Bob", "-metadata", "encoded_by=Me")
 COVER = ("-f", "lavfi", "-i", "color=red:s=32x32:r=25:d=0.04", "-map", "0", "-map", "1")
@@ -225,7 +226,7 @@ async def test_a_source_that_jumps_in_time_lasts_as_long_as_it_says(
 async def test_cancelled_it_leaves_no_program_behind(studio: Studio, clips: Clips) -> None:
     source = clips("long.wav", "-f", "lavfi", "-i", "anoisesrc=r=8000:d=600")
     converting = asyncio.create_task(made(studio, source, codec="vorbis", loudness=-20))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while not _programs():
             await asyncio.sleep(0.01)
     converting.cancel()

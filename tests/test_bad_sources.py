@@ -9,7 +9,7 @@ from aiohttp import web
 
 from tests.broker import Broker
 from tests.conftest import Api, Origin
-from tests.support import SECRET, Dragon
+from tests.support import DEADLINE_SECONDS, SECRET, Dragon
 
 TASKS = ("image.info", "image.thumb")
 REFUSED = (
@@ -153,7 +153,7 @@ async def test_a_source_that_never_answers_is_told(impatient: Dragon, origin: Or
     url = origin.url("slow.jpg")
     body = {"tasks": {"task_name": "image.thumb", "url": url}, "block": True, "secret": SECRET}
     async with (
-        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session,
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=DEADLINE_SECONDS)) as session,
         session.post(impatient.url + "/v1/create", json=body) as response,
     ):
         [final] = await response.json()

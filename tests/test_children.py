@@ -12,7 +12,7 @@ from dragon.store.store import Store
 from tests.conftest import Api
 from tests.faults import attempts, create, ends
 from tests.gate import Gate
-from tests.support import CONFIG, Dragon, eventually
+from tests.support import CONFIG, DEADLINE_SECONDS, Dragon, eventually
 from tests.topologies import api_of
 
 HELLO = {"task_name": "hello", "name": "John"}
@@ -39,7 +39,7 @@ async def family(own: Dragon, key: str) -> list[str]:
 
 
 async def until_family(own: Dragon, key: str, count: int) -> list[str]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while len(found := await family(own, key)) < count:
             await asyncio.sleep(0.02)
         return found
@@ -183,7 +183,7 @@ async def test_a_parent_that_runs_again_finds_the_children_that_it_had(
 
 async def _ended(client: Api, keys: list[str]) -> str:
     """The first of these that has ended."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while True:
             _, statuses = await client.post("/v1/status", {"tasks": keys})
             for status in statuses:
@@ -235,7 +235,7 @@ async def test_a_worker_that_leaves_hands_a_parent_back_and_the_family_goes_on(
 
 
 async def _partial(client: Api, key: str) -> dict[str, Any]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while True:
             _, [status] = await client.post("/v1/status", {"tasks": key})
             if "result" in status:

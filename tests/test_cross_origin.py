@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.conftest import Api, Origin
-from tests.support import SECRET, Dragon
+from tests.support import DEADLINE_SECONDS, SECRET, Dragon
 
 PAGE = {"Origin": "https://anywhere.net"}
 HELLO = {"secret": SECRET, "tasks": {"task_name": "hello", "name": "John"}}
@@ -144,7 +144,9 @@ async def test_json_may_be_posted_as_plain_text_to_avoid_a_preflight(api: Api, p
 async def test_any_origin_may_read_that_the_store_is_away(tmp_path: Path) -> None:
     with Dragon(tmp_path, DRAGON_REDIS_TIMEOUT_SECONDS="1") as dragon:
         valkey = next(process for process in dragon.family() if "valkey" in process.name())
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session:
+        async with aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=DEADLINE_SECONDS)
+        ) as session:
             await _check_unavailable(session, dragon.url, valkey)
 
 

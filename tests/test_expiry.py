@@ -11,7 +11,7 @@ import pytest_asyncio
 from tests.conftest import Api
 from tests.hooking import created, hello, settled
 from tests.receivers import Receiver
-from tests.support import CONFIG, Dragon, Part, eventually, is_alive, until
+from tests.support import CONFIG, DEADLINE_SECONDS, Dragon, Part, eventually, is_alive, until
 
 SHORT = "retention_seconds = 2\n" + CONFIG
 VOLATILE = "volatile_seconds = 1\n" + CONFIG
@@ -33,7 +33,9 @@ def own(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Dragon]:
 
 @pytest_asyncio.fixture
 async def client(own: Dragon) -> AsyncIterator[Api]:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
+    async with aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(total=DEADLINE_SECONDS)
+    ) as session:
         yield Api(session, own.url)
 
 

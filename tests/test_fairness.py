@@ -13,7 +13,7 @@ from dragon.settings import Limits
 from dragon.store.store import Store
 from tests.gate import Gate
 from tests.jobs import line_of, submission
-from tests.support import CONFIG, SECRET, Dragon, eventually
+from tests.support import CONFIG, DEADLINE_SECONDS, SECRET, Dragon, eventually
 
 Order = list[str]
 
@@ -169,7 +169,7 @@ def shard_of(key: str) -> int:
 
 def session(dragon: Dragon) -> aiohttp.ClientSession:
     headers = {"Authorization": f"Secret {SECRET}"}
-    timeout = aiohttp.ClientTimeout(total=30)
+    timeout = aiohttp.ClientTimeout(total=DEADLINE_SECONDS)
     return aiohttp.ClientSession(dragon.url, headers=headers, timeout=timeout)
 
 

@@ -28,7 +28,9 @@ from tests.valkey import valkey_server
 
 @pytest_asyncio.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
+    async with aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(total=DEADLINE_SECONDS)
+    ) as session:
         yield session
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Api
-from tests.support import SECRET, read_lines
+from tests.support import DEADLINE_SECONDS, SECRET, read_lines
 
 HELLO = {"tasks": [{"task_name": "hello", "name": "John"}, {"task_name": "hello", "name": "Jane"}]}
 
@@ -65,7 +65,7 @@ async def test_a_repeated_request_that_blocks_waits_for_the_first(api: Api, tmp_
     body = {"tasks": [{"task_name": "site.gate", "path": str(gate)}], "block": True}
     headers = repeatable()
     first = asyncio.create_task(api.post("/v1/create", body, **headers))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while not list(tmp_path.glob("gate.*.started")):
             await asyncio.sleep(0.01)
     second = asyncio.create_task(api.post("/v1/create", body, **headers))

@@ -14,6 +14,7 @@ from dragon.engine.isolation.tells import MAX_TOLD_BYTES, Listener, Teller
 from dragon.errors import TaskFailed
 from tests import isolated_functions as functions
 from tests.decoders import call, children, held, readable
+from tests.support import DEADLINE_SECONDS
 
 
 class Clock:
@@ -72,7 +73,7 @@ async def test_a_call_is_cancelled_in_mid_work_and_tells_no_more() -> None:
     told: asyncio.Queue[Any] = asyncio.Queue()
     async with children() as decoders:
         hanging = asyncio.create_task(call(decoders, functions.tell_and_hang, told.put_nowait))
-        with held(await asyncio.wait_for(told.get(), 20)) as handle:
+        with held(await asyncio.wait_for(told.get(), DEADLINE_SECONDS)) as handle:
             hanging.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await hanging

@@ -13,7 +13,7 @@ import pyvips
 from tests.conftest import Api, Origin
 from tests.faults import create, ends
 from tests.gate import Gate
-from tests.support import ROOT, Dragon, read_lines
+from tests.support import DEADLINE_SECONDS, ROOT, Dragon, read_lines
 
 URL = "http://example.com/cat.jpg"
 
@@ -109,7 +109,7 @@ async def test_progress_and_results_of_steps_come_as_they_end(api: Api, tmp_path
     async with api.session.post(
         api.url + "/v1/create_stream", json={"tasks": pipeline(steps)}, headers=api.headers
     ) as stream:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             async for line in stream.content:
                 if b'"after":"Hello Hello Ann"' in line:
                     break

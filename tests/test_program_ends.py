@@ -12,6 +12,7 @@ import pytest
 from dragon.errors import TaskInterrupted
 from tests.decoders import held, lives, readable
 from tests.programs import TEST_PICTURE, code, programs, python
+from tests.support import DEADLINE_SECONDS
 
 PARENT = """
 import asyncio
@@ -54,7 +55,7 @@ class Running:
 
 async def test_cancelled_it_is_killed_and_gone(tmp_path: Path) -> None:
     running = Running(tmp_path)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         pid = await running.pid
         running.task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -115,7 +116,7 @@ async def test_it_dies_with_a_worker_that_is_killed(tmp_path: Path) -> None:
             [ffmpeg] = children_of(parent.pid)
             with held(ffmpeg) as handle:
                 parent.kill()
-                await asyncio.wait_for(readable(handle), 2)
+                await readable(handle)
         finally:
             parent.kill()
     assert not lives(ffmpeg)

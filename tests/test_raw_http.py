@@ -9,7 +9,7 @@ import pytest_asyncio
 
 from tests.broker import Broker
 from tests.conftest import Api
-from tests.support import SECRET, Dragon, send_raw
+from tests.support import DEADLINE_SECONDS, SECRET, Dragon, send_raw
 
 BODY = json.dumps({"secret": SECRET, "tasks": {"task_name": "hello", "name": "John"}}).encode()
 CREATE = b"POST /v1/create HTTP/1.1\r\nHost: a.net\r\n"
@@ -148,7 +148,7 @@ async def test_a_request_cut_short_queues_nothing(
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(request()[:sent])
     writer.write_eof()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         answer = await reader.read()
     writer.close()
     assert answer == b"" or status_of(answer) == 400

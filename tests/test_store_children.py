@@ -11,7 +11,7 @@ from dragon.settings import Limits
 from dragon.store.store import Store
 from tests.jobs import child_of, submission
 from tests.stores import claim, counters, expire_leases, finish, read, reap, retry, submit
-from tests.support import ROOT
+from tests.support import DEADLINE_SECONDS, ROOT
 
 
 async def run_parent(store: Store, **options: object) -> Claim:
@@ -69,14 +69,14 @@ async def test_children_end_with_their_parent_and_theirs_with_them(store: Store,
     waiting = await spawn(store, running, place=2)
     async with store.client.pubsub(ignore_subscribe_messages=True) as listener:
         await listener.subscribe(store.keys.cancelled_channel)
-        await listener.get_message(timeout=5)
+        await listener.get_message(timeout=DEADLINE_SECONDS)
         if end == "cancel":
             await store.cancel([parent.job.key])
         else:
             await finish(store, parent, end)
         stopped: set[str] = set()
         while len(stopped) < 2 + (end == "cancel"):
-            message = await listener.get_message(timeout=5)
+            message = await listener.get_message(timeout=DEADLINE_SECONDS)
             stopped |= {message["data"].decode()} if message else set()
     assert {middle, inner} <= stopped
     for key in (middle, inner, waiting):

@@ -24,6 +24,7 @@ from tests.stores import (
     short_lease,
     submit,
 )
+from tests.support import DEADLINE_SECONDS
 from tests.takers import Sent, listening, offer_slots
 
 TASK_KINDS = [kind for kind in KINDS if kind != "hook"]
@@ -185,7 +186,7 @@ async def receive(store: Store, sent: Sent, offer: Offer) -> list[Claim]:
 
 async def run_all(store: Store, keys: list[str]) -> None:
     """Run until nothing is queued or running."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while await counters(store) or await undelivered(store, keys):
             await store.reap(0)
             slots = dict.fromkeys(KINDS, 50)

@@ -12,6 +12,7 @@ from dragon.store.store import Store
 from dragon.store.stored import Entry, StoredIndex
 from tests.jobs import child_of, submission
 from tests.stores import claim, finish, forget_all, made, read, run_one, submit
+from tests.support import DEADLINE_SECONDS
 
 DAY_SECONDS = 86_400
 
@@ -172,9 +173,9 @@ async def test_a_family_without_a_file_answers_no_identical_request(
     assert await store.submit(again) == [await read(store, top.job.key)]
     async with store.client.pubsub(ignore_subscribe_messages=True) as listener:
         await listener.subscribe(store.keys.outdated_channel)
-        await listener.get_message(timeout=5)
+        await listener.get_message(timeout=DEADLINE_SECONDS)
         await delete(index, files)
-        message = await listener.get_message(timeout=5)
+        message = await listener.get_message(timeout=DEADLINE_SECONDS)
     assert set(message["data"].decode().split()) == {files[0].path.split("/")[2], top.job.key}
     assert await store.submit(again) is None
 
@@ -183,12 +184,12 @@ async def test_servers_are_told_whose_files_were_deleted(store: Store, index: St
     held, files = await end(store, 5)
     async with store.client.pubsub(ignore_subscribe_messages=True) as listener:
         await listener.subscribe(store.keys.outdated_channel)
-        await listener.get_message(timeout=5)
+        await listener.get_message(timeout=DEADLINE_SECONDS)
         await delete(index, files)
-        message = await listener.get_message(timeout=5)
+        message = await listener.get_message(timeout=DEADLINE_SECONDS)
         assert message["data"] == held.job.key.encode()
         await index.set_lifetime("acme", 3)
-        message = await listener.get_message(timeout=5)
+        message = await listener.get_message(timeout=DEADLINE_SECONDS)
         assert message["data"] == b""
 
 

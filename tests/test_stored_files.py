@@ -21,7 +21,7 @@ from tests.http_faults import Fault, FaultyServer, choose
 from tests.keeper import Keeper
 from tests.s3 import ACCESS_KEY, PREFIX, S3, SECRET_KEY, Look
 from tests.stores import FILE
-from tests.support import CONFIG, MEDIA, Dragon, Part, eventually
+from tests.support import CONFIG, DEADLINE_SECONDS, MEDIA, Dragon, Part, eventually
 
 KEEP = 'output_store = "media"\nretention_seconds = 1000\nvolatile_seconds = 300\n'
 VOLATILE = {"type": "volatile"}
@@ -44,7 +44,9 @@ def stored(tmp_path_factory: pytest.TempPathFactory, seen: Look) -> Iterator[Dra
 
 @pytest_asyncio.fixture
 async def api(stored: Dragon) -> AsyncIterator[Api]:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
+    async with aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(total=DEADLINE_SECONDS)
+    ) as session:
         yield Api(session, stored.url)
 
 

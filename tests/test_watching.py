@@ -10,7 +10,7 @@ from dragon.engine.watching import Watch
 from dragon.errors import Unavailable, UnknownKeys
 from dragon.schemas import Claim, Update, decode_status, new_key
 from dragon.settings import Settings
-from tests.support import until
+from tests.support import DEADLINE_SECONDS, until
 from tests.watchers import Process, assert_whole, finish, follow, start_process, tell_progress
 
 
@@ -55,7 +55,7 @@ async def test_finishes_that_race_with_opening_are_told_once(
             await asyncio.sleep(0)
         assert_whole(await follow(watcher, keys), keys)
 
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(DEADLINE_SECONDS), asyncio.TaskGroup() as group:
         for held in claims:
             group.create_task(run(held))
             group.create_task(watch(process, [held.job.key]))
@@ -66,7 +66,7 @@ async def test_finishes_that_race_with_opening_are_told_once(
 async def test_every_waiter_is_told_the_same_end(process: Process, other: Process) -> None:
     [held] = await process.start_jobs()
     key = held.job.key
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(DEADLINE_SECONDS), asyncio.TaskGroup() as group:
         waiters = [
             group.create_task(waiter.engine.wait([key]))
             for waiter in (process, other, process, other)

@@ -9,7 +9,7 @@ from dragon.schemas import CHANNEL_LENGTH, Claim, Update, decode_status, new_key
 from dragon.store.stored import StoredIndex
 from tests.jobs import submission
 from tests.stores import made
-from tests.support import eventually, until
+from tests.support import DEADLINE_SECONDS, eventually, until
 from tests.watchers import Process, assert_whole, finish, follow, tell_progress
 
 
@@ -30,7 +30,7 @@ async def test_all_ends_arrive_though_the_feed_is_cut_again_and_again(
             await tell_progress(process.store, held, 1)
             await finish(process.store, held)
 
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(DEADLINE_SECONDS), asyncio.TaskGroup() as group:
         watching = [
             group.create_task(follow(watcher, part))
             for watcher in (process, other)
@@ -81,7 +81,7 @@ async def test_watches_opened_while_the_feed_connects_are_all_live(
     for _ in range(20):
         claims = await process.start_jobs(3)
         await other.store.client.client_kill_filter(_type="pubsub")
-        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(DEADLINE_SECONDS), asyncio.TaskGroup() as group:
             follows = [
                 group.create_task(follow_created_anywhere(other, held.job.key)) for held in claims
             ]
@@ -153,7 +153,7 @@ async def test_a_channel_left_and_joined_at_once_stays_joined(process: Process) 
                 await asyncio.sleep(0)
         assert_whole(await follow(process, [held.job.key]), [held.job.key])
 
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(DEADLINE_SECONDS), asyncio.TaskGroup() as group:
         for held in claims:
             group.create_task(look(held))
         for held in claims:

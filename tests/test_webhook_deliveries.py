@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import Api
 from tests.hooking import created, delivery_of, hello, outcomes, settled
 from tests.receivers import Receiver
-from tests.support import API_KEY, PAGE
+from tests.support import API_KEY, DEADLINE_SECONDS, PAGE
 
 PATH = "/v2/webhooks/deliveries"
 OTHER = {"Authorization": "Secret other-secret"}
@@ -39,7 +39,7 @@ async def test_deliveries_are_listed_newest_first_and_in_pages(
 
 
 async def eventually_listed(api: Api, wanted: list[tuple[str, str]]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while True:
             _, page = await api.get(PATH + "?state=failed", **OTHER)
             if [(one["task"], one["state"]) for one in page["deliveries"]] == wanted:
@@ -135,7 +135,7 @@ async def test_a_delivery_that_waits_is_replayed_at_once(api: Api, receiver: Rec
 
 
 async def eventually_waiting(api: Api, key: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while "next_attempt" not in await delivery_of(api, key):
             pass
 

@@ -14,7 +14,7 @@ from tests.fetching import Canary, Handler, serving
 from tests.gate import Gate
 from tests.hooking import created, hello, outcomes, settled, waiting_seconds
 from tests.receivers import Receiver, receiving
-from tests.support import WEBHOOK_TRIES
+from tests.support import DEADLINE_SECONDS, WEBHOOK_TRIES
 
 OTHER = {"Authorization": "Secret other-secret"}
 
@@ -238,7 +238,7 @@ async def test_an_endless_answer_is_not_read(api: Api) -> None:
     async with serving(answer) as url:
         [key] = await created(api, {"task_name": "hello", "name": "a", "url_callback": url})
         assert outcomes(await settled(api, key)) == [200]
-        await asyncio.wait_for(ended.wait(), 20)
+        await asyncio.wait_for(ended.wait(), DEADLINE_SECONDS)
     assert sent < 16 * 1024 * 1024
 
 

@@ -210,6 +210,6 @@ def service(folder: Path, url: str, **environment: str) -> Iterator[str]:
 
 @asynccontextmanager
 async def api_of(url: str) -> AsyncIterator[Api]:
-    timeout = aiohttp.ClientTimeout(total=30)
+    timeout = aiohttp.ClientTimeout(total=DEADLINE_SECONDS)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         yield Api(session, url)

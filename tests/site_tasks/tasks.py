@@ -13,7 +13,7 @@ class GateParams(Params, frozen=True, kw_only=True):
     path: str
 
 
-@task("site.gate", timeout_seconds=60)
+@task("site.gate", timeout_seconds=300)
 async def gate(params: GateParams, ctx: Context) -> str:
     """Say that it runs in `<path>.<n>.started`, and end when `<path>` exists."""
     path = Path(params.path)
@@ -24,12 +24,12 @@ async def gate(params: GateParams, ctx: Context) -> str:
     return path.read_text() or "open"
 
 
-@task("site.heavy_gate", kind="heavy", timeout_seconds=60)
+@task("site.heavy_gate", kind="heavy", timeout_seconds=300)
 async def heavy_gate(params: GateParams, ctx: Context) -> str:
     return await gate(params, ctx)
 
 
-@task("site.gated_failure", timeout_seconds=60)
+@task("site.gated_failure", timeout_seconds=300)
 async def gated_failure(params: GateParams, ctx: Context) -> str:
     await gate(params, ctx)
     raise TaskFailed("it cannot be done")
@@ -39,7 +39,7 @@ class Written(Result, frozen=True, kw_only=True):
     output: File
 
 
-@task("site.gated_file", timeout_seconds=60)
+@task("site.gated_file", timeout_seconds=300)
 async def gated_file(params: GateParams, ctx: Context) -> Written:
     """Like the gate, and write which of the runs made the file, again and again."""
     output = ctx.output("output", "text/plain")
