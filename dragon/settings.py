@@ -13,8 +13,8 @@ from msgspec import Meta, Struct
 from dragon.errors import InvalidSettings
 from dragon.hints import base_of
 from dragon.schemas import SIGNED
-from dragon.signatures import is_secret
 from dragon.urls import split_server_url, split_store_url, split_valkey_url
+from dragon.webhook_signatures import is_secret
 
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]

@@ -24,7 +24,7 @@ LAYERS = (
         "kernel",
         "background",
         "process",
-        "signatures",
+        "webhook_signatures",
         "signing",
     ),
     ("task",),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from dragon.engine.network.signed import SignedUploads
+from dragon.engine.network.signed_uploads import SignedUploads
 from dragon.errors import StorageRefused, StorageUnavailable, TaskFailed, TaskInterrupted
 from dragon.schemas import LINKING_TYPES, SIGNED, Claim, OutputFile, Record, Ticket, file_path
 from dragon.settings import Settings

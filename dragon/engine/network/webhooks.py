@@ -26,10 +26,10 @@ from dragon.engine.network.fetching import (
 from dragon.errors import TaskFailed
 from dragon.schemas import HookParams, Job, State
 from dragon.settings import Settings
-from dragon.signatures import sign
 from dragon.store.clock import StoreClock
 from dragon.store.keys import Keys
 from dragon.store.submission import Hook
+from dragon.webhook_signatures import sign
 
 log = structlog.get_logger()
 

@@ -14,8 +14,8 @@ from msgspec import Struct
 from dragon.engine.files.outputs import Outputs
 from dragon.engine.network.webhooks import WebHooks
 from dragon.engine.watching import Watches
+from dragon.engine.worker.child_jobs import ChildJobs
 from dragon.engine.worker.context import Children, Programs, RunContext
-from dragon.engine.worker.jobs import ChildJobs
 from dragon.engine.worker.persist import persist
 from dragon.engine.worker.sources import Downloads, Sources
 from dragon.engine.worker.telling import Telling

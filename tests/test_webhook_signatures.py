@@ -12,7 +12,7 @@ import playwright
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from dragon.signatures import is_secret, sign
+from dragon.webhook_signatures import is_secret, sign
 from tests.support import ROOT, WEBHOOK_SECRETS
 
 BODY = '{"status":"success","result":"Zoë"}'.encode()
