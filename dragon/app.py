@@ -1,15 +1,13 @@
 """START HERE: builds the parts of a process, opens them in order and closes them in reverse."""
 
-import asyncio
 import os
-import signal
 import socket
 from contextlib import AsyncExitStack
 
 import structlog
 from aiohttp import web
 
-from dragon.background import Background
+from dragon.background import Background, stop_signal
 from dragon.engine.durability_log import DurabilityLog
 from dragon.engine.engine import Engine
 from dragon.engine.files.expiry import Expiry
@@ -59,7 +57,7 @@ MAX_LINE_BYTES = 32 * 1024
 
 async def serve(settings: Settings, listener: socket.socket) -> None:
     """The server process, until SIGTERM or SIGINT, then until it has drained."""
-    stopped = _stop_signal()
+    stopped = stop_signal()
     registry = Registry.load(settings.task_packages)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(Store(settings))
@@ -94,7 +92,7 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
 
 async def work(settings: Settings, slots: dict[Kind, int]) -> None:
     """A worker process, until SIGTERM or SIGINT, then until it has drained."""
-    stopped = _stop_signal()
+    stopped = stop_signal()
     registry = Registry.load(settings.task_packages)
     name = f"{socket.gethostname()}-{os.getpid()}-{new_key()[:6]}"
     async with AsyncExitStack() as stack:
@@ -109,7 +107,7 @@ async def work(settings: Settings, slots: dict[Kind, int]) -> None:
             outputs=outputs,
             downloads=await stack.enter_async_context(Fetcher(settings)),
             watches=await stack.enter_async_context(Watches(store)),
-            children=decoders,
+            decoders=decoders,
             programs=_programs(settings),
             hooks=await stack.enter_async_context(WebHooks(settings, store.clock)),
             directory=directory.path,
@@ -181,10 +179,3 @@ def build_web(
     routes = [route for face in faces for route in face.routes()]
     app.add_routes([*routes, *Descriptions(settings, engine.registry, routes).routes()])
     return app
-
-
-def _stop_signal() -> asyncio.Event:
-    stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    return stopped

@@ -29,6 +29,14 @@ async def is_set_within(event: asyncio.Event, seconds: float) -> bool:
     return True
 
 
+def stop_signal() -> asyncio.Event:
+    """Set by SIGTERM and SIGINT; a side task that dies sends the first to its own process."""
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    return stopped
+
+
 class Background:
     """Owns side tasks for the time of its context; one that fails stops the whole process.
 

@@ -5,7 +5,6 @@ import functools
 import os
 import socket
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import Self
 
 import structlog
@@ -51,17 +50,12 @@ class Process:
         self._background.start(self._run(), self.name)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
     async def stop(self, seconds: float = STOP_SECONDS) -> None:
         """SIGTERM, and SIGKILL to what has not ended in time."""
-        await self._background.__aexit__(None, None, None)
+        await self._background.close()
         if self._child and self._child.returncode is None:
             await self._end(self._child, seconds)
         if self._listener:

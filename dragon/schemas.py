@@ -3,7 +3,7 @@
 import re
 import secrets
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 from urllib.parse import quote
 
 import msgspec
@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 State = Literal["queued", "executing", "success", "error"]
 Kind = Literal["fast", "heavy", "flow", "record", "hook"]
 
-KINDS: tuple[Kind, ...] = ("fast", "heavy", "flow", "record", "hook")
+KINDS: tuple[Kind, ...] = get_args(Kind)
 SIGNED = "signed"
 """The store of files that went to an address which the client signed."""
 KEY_LENGTH = 26
@@ -205,7 +205,7 @@ decode_job = msgspec.json.Decoder(Job).decode
 decode_files = msgspec.json.Decoder(tuple[OutputFile, ...]).decode
 
 
-class Delivery(NamedTuple):
+class Dispatch(NamedTuple):
     """Jobs that the store sent to a worker unasked; `number` is that of its offer."""
 
     number: int
@@ -217,14 +217,14 @@ def decode_claims(packed: bytes) -> list[Claim]:
     return [_claim(*parts) for parts in _decode_claims(packed)]
 
 
-def decode_delivery(packed: bytes) -> Delivery:
-    number, claims = _decode_delivery(packed)
-    return Delivery(number, [_claim(*parts) for parts in claims])
+def decode_dispatch(packed: bytes) -> Dispatch:
+    number, claims = _decode_dispatch(packed)
+    return Dispatch(number, [_claim(*parts) for parts in claims])
 
 
 _Packed = tuple[str, int, int, str]
 _decode_claims = msgspec.msgpack.Decoder(list[_Packed]).decode
-_decode_delivery = msgspec.msgpack.Decoder(tuple[int, list[_Packed]]).decode
+_decode_dispatch = msgspec.msgpack.Decoder(tuple[int, list[_Packed]]).decode
 
 
 def _claim(job: str, token: int, attempt: int, started: str) -> Claim:

@@ -4,7 +4,6 @@ import asyncio
 import fcntl
 import http.client
 import os
-import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from dragon.background import stop_signal
 from dragon.demo import Demo, keep_demo
 from dragon.errors import DragonError, InvalidSettings
 from dragon.listening import listen_together, local_url
@@ -42,9 +42,7 @@ async def supervise(
     Raises InvalidSettings if the address or the data directory is taken.
     """
     data = Path(settings.data)
-    stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    stopped = stop_signal()
     async with AsyncExitStack() as stack:
         stack.callback(os.close, _lock(data))
         listeners = stack.enter_context(listen_together(wanted.host, wanted.port, wanted.servers))

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from itertools import pairwise
 
-from dragon.schemas import Delivery, Kind, Update, decode_status
+from dragon.schemas import Dispatch, Kind, Update, decode_status
 from dragon.store.offer import Offer
 from dragon.store.store import Claims
 from tests.store_model import LIMITS, Model
@@ -157,7 +157,7 @@ def check_offered(offer: Offer, now: View, alone: int) -> None:
         assert now.rooms[kind] == (0 if alone else offer.free_slots()[kind])
 
 
-def check_sent(before: View, sent: Delivery) -> None:
+def check_sent(before: View, sent: Dispatch) -> None:
     """Nobody who came before was passed over, and no more came than there was room for."""
     counts = Counter(claim.job.kind for claim in sent.claims)
     for place in PLACES:

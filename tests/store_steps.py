@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from hypothesis.stateful import RuleBasedStateMachine
 
-from dragon.schemas import Claim, Delivery, Kind, State
+from dragon.schemas import Claim, Dispatch, Kind, State
 from dragon.settings import Settings
 from dragon.store.offer import Offer
 from dragon.store.store import Store
@@ -119,7 +119,7 @@ class StoreSteps(RuleBasedStateMachine):
             assert (held.token, held.attempt) == (job.token, job.attempt)
         self.newest |= {held.job.key: held for held in claims}
 
-    def receive(self, sent: Delivery) -> None:
+    def receive(self, sent: Dispatch) -> None:
         """As a worker: what comes of an offer that is no more is handed back."""
         check_sent(self.before, sent)
         self.note_claims(sent.claims)

@@ -7,7 +7,7 @@ from typing import Any
 import redis.asyncio as redis
 from msgspec import Struct
 
-from dragon.schemas import KINDS, Delivery, Kind, State, Update, decode_delivery
+from dragon.schemas import KINDS, Dispatch, Kind, State, Update, decode_dispatch
 from dragon.store.store import Store
 from dragon.store.stored import Entry, entry_of
 from tests.store_model import LIMITS
@@ -82,7 +82,7 @@ class News(Struct, frozen=True, kw_only=True):
     updates: list[Update]
     woken: set[str]
     cancelled: list[str]
-    sent: list[Delivery]
+    sent: list[Dispatch]
     outdated: list[str]
 
 
@@ -182,7 +182,7 @@ def _add(news: News, channel: str, data: bytes) -> None:
         news.outdated.append(data.decode())
     elif topic == "take":
         assert name == TAKER
-        news.sent.append(decode_delivery(data))
+        news.sent.append(decode_dispatch(data))
     else:
         assert topic == "status"
         for row in data.split(b"\n"):

@@ -56,7 +56,7 @@ class Studio:
             sources=Sources(
                 "acme", settings=nobody, store=nobody, outputs=nobody, downloads=Folder()
             ),
-            children=self._decoders,
+            decoders=self._decoders,
             programs=self.programs,
             telling=self,
             jobs=nobody,

@@ -3,12 +3,12 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from dragon.schemas import Claim, Delivery, decode_delivery
+from dragon.schemas import Claim, Dispatch, decode_dispatch
 from dragon.store.offer import Offer
 from dragon.store.store import Store
 from tests.support import DEADLINE_SECONDS
 
-Sent = Callable[[], Awaitable[list[Delivery]]]
+Sent = Callable[[], Awaitable[list[Dispatch]]]
 
 
 @asynccontextmanager
@@ -17,13 +17,13 @@ async def listening(store: Store, worker: str) -> AsyncIterator[Sent]:
     async with store.client.pubsub(ignore_subscribe_messages=True) as feed:
         await feed.subscribe(store.keys.take_channel(worker))
 
-        async def sent() -> list[Delivery]:
-            found: list[Delivery] = []
+        async def sent() -> list[Dispatch]:
+            found: list[Dispatch] = []
             await feed.ping()
             while (message := await feed.get_message(timeout=DEADLINE_SECONDS)) is None or (
                 message["type"] != "pong"
             ):
-                found += [decode_delivery(message["data"])] if message else []
+                found += [decode_dispatch(message["data"])] if message else []
             return found
 
         assert await sent() == []

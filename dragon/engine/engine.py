@@ -99,10 +99,7 @@ class Engine:
 
     async def run(self, submission: Submission) -> list[Update]:
         """Queue the jobs and wait until all have ended; their final statuses, in order."""
-        updates, watch = await self.submit_and_watch(submission)
-        with watch:
-            ends = await watch.ends()
-            return [ends.get(update.key, update) for update in updates]
+        return await _ends(*await self.submit_and_watch(submission))
 
     async def submit_and_watch(self, submission: Submission) -> tuple[Sequence[Update], Watch]:
         """Queue the jobs; their first statuses, and a watch of those that have not ended."""
@@ -183,10 +180,7 @@ class Engine:
 
     async def wait(self, keys: Sequence[str]) -> list[Update]:
         """The jobs' final statuses, once all have ended; raises as `read` does."""
-        updates, watch = await self.watch(keys)
-        with watch:
-            ends = await watch.ends()
-        answer = [ends.get(update.key, update) for update in updates]
+        answer = await _ends(*await self.watch(keys))
         self._check_size(sum(len(update.line) for update in answer))
         return answer
 
@@ -228,6 +222,12 @@ class Engine:
             store=definition.store.type,
             store_url=definition.store.url or "",
         )
+
+
+async def _ends(updates: Sequence[Update], watch: Watch) -> list[Update]:
+    with watch:
+        ends = await watch.ends()
+        return [ends.get(update.key, update) for update in updates]
 
 
 def _sound(keys: Iterable[str]) -> list[str]:

@@ -1,9 +1,9 @@
 """Connects to Valkey: URL to client, scripts, and one error for all that can go wrong."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import resources
-from typing import Any, cast
+from typing import cast
 
 import redis.asyncio as redis
 from redis.commands.core import AsyncScript
@@ -111,10 +111,3 @@ async def translated_errors() -> AsyncIterator[None]:
         if "handler is closed" not in str(error):
             raise
         raise Unavailable(UNREACHABLE) from error
-
-
-async def run_script(
-    script: AsyncScript, base: str, channels: str, arguments: Sequence[Any]
-) -> Any:
-    async with translated_errors():
-        return await script(keys=[base], args=[channels, *arguments])

@@ -1,7 +1,7 @@
 """Deliveries of web hooks: what runs them, what reads them, what makes them once more."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -13,7 +13,7 @@ from dragon.store.store import Store
 
 Outcome = Literal["pending", "delivered", "failed"]
 
-OUTCOMES: tuple[Outcome, ...] = ("pending", "delivered", "failed")
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 _OUTCOME_OF: dict[str, Outcome] = {
     "queued": "pending",
     "executing": "pending",

@@ -28,12 +28,7 @@ from dragon.schemas import (
 from dragon.settings import Settings
 from dragon.store.batch import Batch
 from dragon.store.clock import StoreClock
-from dragon.store.connection import (
-    connect,
-    load_scripts,
-    run_script,
-    translated_errors,
-)
+from dragon.store.connection import connect, load_scripts, translated_errors
 from dragon.store.keys import Keys
 from dragon.store.offer import Offer
 from dragon.store.submission import Submission, pack
@@ -241,7 +236,7 @@ class Store:
     async def _send_submits(self, shard: int, submissions: Sequence[Submission]) -> Any:
         return await self.run("submit", shard, [pack(submissions), self.clock.iso()])
 
-    async def _send_finishes(self, shard: int, finishes: Sequence["_Finish"]) -> Any:
+    async def _send_finishes(self, shard: int, finishes: Sequence[_Finish]) -> Any:
         # A process has one offer at most.
         offer = finishes[0].offer
         more = ["", 0, ""]
@@ -266,9 +261,11 @@ class Store:
         return [_record(key, answer) for key, answer in zip(keys, answers, strict=True)]
 
     async def run(self, name: str, shard: int, arguments: Sequence[Any]) -> Any:
-        return await run_script(
-            self._scripts[name], self.keys.base(shard), self.keys.channels, arguments
-        )
+        """What the script of that name answers, which moves jobs of one shard."""
+        async with translated_errors():
+            return await self._scripts[name](
+                keys=[self.keys.base(shard)], args=[self.keys.channels, *arguments]
+            )
 
 
 def _over_limits(words: str, limit: int, count: int, retry_after_seconds: int) -> OverLimits:

@@ -4,7 +4,6 @@ import heapq
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing
-from datetime import UTC, datetime
 from functools import partial
 
 from msgspec import UNSET, Struct, UnsetType
@@ -14,6 +13,7 @@ from dragon.engine.files.file_urls import FileUrl
 from dragon.engine.files.outputs import Outputs
 from dragon.schemas import SIGNED
 from dragon.settings import Settings
+from dragon.store.clock import iso
 from dragon.store.store import Store
 from dragon.store.stored import PAGE, Entry, StoredIndex
 
@@ -238,14 +238,8 @@ async def _merged(streams: Sequence[_Stream]) -> _Stream:
 
 
 def _listed(name: str, entry: Entry) -> ListedFile:
-    return ListedFile(name=name, size=entry.size, last_modified=_iso(entry.stored_us))
+    return ListedFile(name=name, size=entry.size, last_modified=iso(entry.stored_us / 1e6))
 
 
 def _folder(path: str) -> str:
     return path if path.endswith("/") or not path else path + "/"
-
-
-def _iso(microseconds: int) -> str:
-    seconds, rest = divmod(microseconds, 1_000_000)
-    moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest)
-    return moment.isoformat(timespec="microseconds")

@@ -30,7 +30,7 @@ _EXTENSIONS = {
 _NAME = re.compile(r"\A[A-Za-z0-9_-]{1,64}\Z")
 
 
-class Children(Protocol):
+class Decoders(Protocol):
     """Runs functions in confined child processes."""
 
     async def call(
@@ -76,7 +76,7 @@ class RunContext:
         timeout_seconds: float,
         limits: MediaLimits,
         sources: Sources,
-        children: Children,
+        decoders: Decoders,
         programs: Programs,
         telling: Telling,
         jobs: Jobs,
@@ -91,7 +91,7 @@ class RunContext:
         self._left_seconds = timeout_seconds
         self._calls = 0
         self._sources = sources
-        self._children = children
+        self._decoders = decoders
         self._programs = programs
         self._telling = telling
         self._jobs = jobs
@@ -126,7 +126,7 @@ class RunContext:
 
     async def isolated(self, function: Callable[..., T], *arguments: Any) -> T:
         with self._phase("isolated"), self._deadline_held() as left_seconds:
-            return await self._children.call(function, *arguments, timeout_seconds=left_seconds)
+            return await self._decoders.call(function, *arguments, timeout_seconds=left_seconds)
 
     async def run_program(
         self,

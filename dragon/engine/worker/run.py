@@ -15,7 +15,7 @@ from dragon.engine.files.outputs import Outputs
 from dragon.engine.network.webhooks import WebHooks
 from dragon.engine.watching import Watches
 from dragon.engine.worker.child_jobs import ChildJobs
-from dragon.engine.worker.context import Children, Programs, RunContext
+from dragon.engine.worker.context import Decoders, Programs, RunContext
 from dragon.engine.worker.persist import persist
 from dragon.engine.worker.sources import Downloads, Sources
 from dragon.engine.worker.telling import Telling
@@ -53,7 +53,7 @@ class Tools(Struct, frozen=True, kw_only=True):
     outputs: Outputs
     downloads: Downloads
     watches: Watches
-    children: Children
+    decoders: Decoders
     programs: Programs
     hooks: WebHooks
     directory: Path
@@ -163,7 +163,7 @@ class Run:
                 outputs=self._tools.outputs,
                 downloads=self._tools.downloads,
             ),
-            children=self._tools.children,
+            decoders=self._tools.decoders,
             programs=self._tools.programs,
             telling=self._telling,
             jobs=ChildJobs(

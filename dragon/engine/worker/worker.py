@@ -15,7 +15,7 @@ from dragon.engine.worker.durations import Durations
 from dragon.engine.worker.hook_run import HookRun
 from dragon.engine.worker.run import Run, Tools
 from dragon.errors import Unavailable
-from dragon.schemas import Claim, Kind, decode_delivery
+from dragon.schemas import Claim, Kind, decode_dispatch
 from dragon.store.feed import Feed
 from dragon.store.offer import Offer
 
@@ -178,9 +178,9 @@ class Worker:
 
     def _on_sent(self, message: bytes) -> None:
         """Jobs that the store gives unasked."""
-        delivery = decode_delivery(message)
-        for claim in delivery.claims:
-            if delivery.number == self._offer.number:
+        dispatch = decode_dispatch(message)
+        for claim in dispatch.claims:
+            if dispatch.number == self._offer.number:
                 self._start(claim)
             else:
                 self._refuse(claim)

@@ -1,5 +1,6 @@
 """Passes on files from a store, as if they lay here: ETag, Range and HEAD."""
 
+from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import structlog
@@ -44,21 +45,16 @@ async def send_stored(
     with suppress(ConnectionResetError):
         await response.prepare(request)
         if request.method != hdrs.METH_HEAD:
-            await _pass_on(request, response, bucket, file, stored, start, end)
+            pieces = bucket.read(file.path, stored, start, end, _PIECE_BYTES)
+            await _pass_on(request, response, pieces)
     return response
 
 
 async def _pass_on(
-    request: web.Request,
-    response: web.StreamResponse,
-    bucket: Bucket,
-    file: OutputFile,
-    stored: Stored,
-    start: int,
-    end: int,
+    request: web.Request, response: web.StreamResponse, pieces: AsyncIterator[bytes]
 ) -> None:
     try:
-        async for piece in bucket.read(file.path, stored, start, end, _PIECE_BYTES):
+        async for piece in pieces:
             await response.write(piece)
         await response.write_eof()
     except (StorageUnavailable, FileNotFoundError):
