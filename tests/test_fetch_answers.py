@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from dragon.engine.network.answers import MAX_HEADS
+from dragon.engine.network.connector import MAX_HEADS
 from dragon.errors import TaskFailed, TaskInterrupted
 from tests.fetching import failure, fetch, serving, talking
 

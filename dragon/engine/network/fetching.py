@@ -1,38 +1,24 @@
 """Downloads sources over HTTP, from allowed addresses only and within limits."""
 
 import asyncio
-import re
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
-from http import HTTPStatus
 from pathlib import Path
 from typing import BinaryIO, Self
 
 import aiohttp
 from msgspec import Struct
-from yarl import URL
 
-from dragon import __version__
 from dragon.engine.network.addresses import AddressRules
-from dragon.engine.network.answers import Connector, Shattered
-from dragon.engine.network.names import Names
-from dragon.errors import TaskError, TaskFailed, TaskInterrupted
+from dragon.engine.network.failures import explain_failure, refusal
+from dragon.engine.network.guard import guarded_session
+from dragon.engine.network.urls import follow_redirect, parse_url
+from dragon.errors import TaskError, TaskFailed
 from dragon.settings import Settings
 from dragon.task import Source
 
-_BUFFER_BYTES = 256 * 1024
-"""As much as the event loop reads at once: with less, each read pauses the connection."""
-
 _LONGEST_WINDOW_SECONDS = 10.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_PASSING = frozenset({408, 425, 429})
-_UNKNOWN_NAME = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
-_WELL_FORMED_URL = re.compile(r"(?:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})*")
-_NAME_OR_IPV6 = re.compile(
-    r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*"
-)
 
 
 class Fetcher:
@@ -91,7 +77,7 @@ class Fetcher:
                         location=str(url),
                         content_type=_ascii(response.headers.get("Content-Type", "")),
                     )
-            url = _follow(url, location)
+            url = follow_redirect(url, location)
             if url in visited:
                 raise TaskFailed("it redirects in a loop")
             visited.add(url)
@@ -160,66 +146,6 @@ class Bounds(Struct, frozen=True, kw_only=True):
             )
 
 
-def guarded_session(addresses: AddressRules) -> aiohttp.ClientSession:
-    """A session that connects nowhere but where `addresses` allows, and remembers nothing.
-
-    To be used for every URL that somebody else gave, with `allow_redirects=False`.
-    """
-    return aiohttp.ClientSession(
-        connector=Connector(
-            # Each connect passes here with its final address; a resolver of one's own would
-            # see neither IP literals nor what a name resolves to the second time.
-            socket_factory=partial(_open_socket, addresses),
-            resolver=Names(),
-            limit=0,
-        ),
-        headers={"User-Agent": f"Dragon/{__version__}", "Accept-Encoding": "identity"},
-        cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(),
-        read_bufsize=_BUFFER_BYTES,
-        auto_decompress=False,
-        trust_env=False,
-    )
-
-
-class AddressRefused(OSError):
-    """An OSError, so that the next address of a name is tried, and nothing else is skipped."""
-
-
-def _open_socket(addresses: AddressRules, target: aiohttp.AddrInfoType) -> socket.socket:
-    family, type_, protocol, _, (host, port, *_) = target
-    if not addresses.is_allowed(str(host), int(port)):
-        raise AddressRefused("refused")
-    return socket.socket(family, type_, protocol)
-
-
-def parse_url(url: str) -> URL:
-    """An http or https URL that somebody else gave; raises TaskFailed."""
-    try:
-        # What is well-formed goes out letter for letter: a signed URL must not be quoted anew.
-        parsed = URL(url, encoded=_WELL_FORMED_URL.fullmatch(url) is not None)
-        host, has_user, _ = parsed.raw_host or "", "@" in parsed.raw_authority, parsed.port
-    except (ValueError, IndexError):  # yarl indexes into the empty host of `http://[]@/`
-        raise TaskFailed("its address is malformed") from None
-    if parsed.scheme not in ("http", "https"):
-        raise TaskFailed("its address does not start with http:// or https://")
-    if not _NAME_OR_IPV6.fullmatch(host):
-        raise TaskFailed("its address has no valid host")
-    if has_user:
-        raise TaskFailed("its address contains a user name or password, which is not supported")
-    return parsed
-
-
-def _follow(url: URL, location: str) -> URL:
-    try:
-        encoded = _WELL_FORMED_URL.fullmatch(location) is not None
-        return parse_url(str(url.join(URL(location, encoded=encoded))))
-    except (ValueError, IndexError):
-        raise TaskFailed("it redirects to a malformed address") from None
-    except TaskFailed as error:
-        raise TaskFailed(f"it redirects: {error.message}") from None
-
-
 def _check_answer(response: aiohttp.ClientResponse) -> None:
     if response.status not in (200, 203):
         raise refusal(response.status)
@@ -228,45 +154,9 @@ def _check_answer(response: aiohttp.ClientResponse) -> None:
         raise TaskFailed("the server sent it with a Content-Encoding, although asked not to")
 
 
-def refusal(status: int) -> TaskError:
-    """What to raise for an answer that is not what was asked for."""
-    # The server's own phrase may say anything: the standard's is shown instead.
-    known = {known.value: known.phrase for known in HTTPStatus}
-    words = f"the server answered {status} {known.get(status, '')}".rstrip()
-    may_pass = status in _PASSING or 500 <= status <= 599
-    return TaskInterrupted(words) if may_pass else TaskFailed(words)
-
-
 def _ascii(header: str) -> str:
     """Bytes that are no text stand in headers as lone surrogates, which nothing can encode."""
     return header.encode("ascii", "replace").decode("ascii")
-
-
-def explain_failure(error: aiohttp.ClientError) -> TaskError:
-    """Words for a client; aiohttp's own name addresses that are nobody's business."""
-    match error:
-        case aiohttp.ClientConnectorError(os_error=AddressRefused()):
-            return TaskFailed(
-                "it leads to an address or a port that is not allowed "
-                "(settings fetch_allow and fetch_ports)"
-            )
-        case aiohttp.ClientConnectorDNSError():
-            if error.os_error.errno in _UNKNOWN_NAME:
-                return TaskFailed("its host name is unknown")
-            return TaskInterrupted("its host name could not be looked up")
-        case aiohttp.ClientConnectorCertificateError():
-            return TaskFailed("the server's certificate is not valid")
-        case aiohttp.ClientConnectorSSLError():
-            return TaskFailed("no secure connection to the server could be made")
-        case aiohttp.ClientConnectorError():
-            return TaskInterrupted("no connection to the server could be made")
-        case aiohttp.InvalidURL():
-            return TaskFailed("its address has no valid host")
-        case Shattered():
-            return TaskFailed("the server's answer comes in too many small pieces")
-        case aiohttp.ClientResponseError():
-            return TaskFailed("the server's answer is not valid HTTP")
-    return TaskInterrupted("the connection to the server was lost")
 
 
 @contextmanager

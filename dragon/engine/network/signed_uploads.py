@@ -9,7 +9,9 @@ import aiohttp
 from yarl import URL
 
 from dragon.engine.network.addresses import AddressRules
-from dragon.engine.network.fetching import explain_failure, guarded_session, parse_url, refusal
+from dragon.engine.network.failures import explain_failure, refusal
+from dragon.engine.network.guard import guarded_session
+from dragon.engine.network.urls import parse_url
 from dragon.errors import TaskError, TaskFailed, TaskInterrupted
 from dragon.schemas import LINKING_TYPES, SIGNED, Job, OutputFile
 from dragon.settings import Settings

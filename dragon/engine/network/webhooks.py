@@ -17,12 +17,9 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from dragon.engine.network.addresses import AddressRules
-from dragon.engine.network.fetching import (
-    AddressRefused,
-    explain_failure,
-    guarded_session,
-    parse_url,
-)
+from dragon.engine.network.failures import explain_failure
+from dragon.engine.network.guard import AddressRefused, guarded_session
+from dragon.engine.network.urls import parse_url
 from dragon.errors import TaskFailed
 from dragon.schemas import HookParams, Job, State
 from dragon.settings import Settings
