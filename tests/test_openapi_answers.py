@@ -21,6 +21,21 @@ HEADERS = {"Authorization": "Secret any-secret"}
 EMPTIED = {"Authorization": "Secret emptied-secret"}
 """An account of which no other test has files."""
 
+OF_ANY_ANSWER = {
+    "access-control-allow-origin",
+    "access-control-expose-headers",
+    "cache-control",
+    "connection",
+    "content-length",
+    "content-security-policy",
+    "content-type",
+    "cross-origin-resource-policy",
+    "date",
+    "server",
+    "transfer-encoding",
+    "x-content-type-options",
+}
+
 UNKNOWN = "A" * 26
 REFUSED = "http://127.0.0.1:1/"
 """No web hook reaches that port."""
@@ -69,20 +84,29 @@ class Asked:
             status = response.status_code
             seen.add(status)
             case.validate_response(response, excluded_checks=excluded(operation.path, status))
+            methods = self.document["paths"][operation.path]
+            answer = methods[operation.method.lower()]["responses"][str(status)]
+            check_headers(answer, response.headers)
             if response.headers.get("content-type") == ["application/x-ndjson"]:
-                self.check_lines(operation, status, response.text)
+                self.check_lines(answer, response.text)
 
         ask_once()
         return seen
 
-    def check_lines(self, operation: Any, status: int, text: str) -> None:
+    def check_lines(self, answer: dict[str, Any], text: str) -> None:
         """What is in a stream is of the types that the document has for its lines."""
-        path = self.document["paths"][operation.path]
-        answer = path[operation.method.lower()]["responses"][str(status)]
         schema = answer["content"]["application/x-ndjson"]["schema"]
         validator = Draft202012Validator({**schema, "components": self.document["components"]})
         for line in filter(None, text.split("\n")):
             validator.validate(json.loads(line))
+
+
+def check_headers(answer: dict[str, Any], headers: dict[str, list[str]]) -> None:
+    """There is none that the document does not tell of, there or in its description."""
+    told = {name.lower() for name in answer.get("headers", ())}
+    assert headers.keys() - told <= OF_ANY_ANSWER
+    if "cache-control" not in told:
+        assert headers.get("cache-control", ["no-store"]) == ["no-store"]
 
 
 def excluded(path: str, status: int) -> list[CheckFunction]:
@@ -91,7 +115,7 @@ def excluded(path: str, status: int) -> list[CheckFunction]:
     if "create" in path:
         checks.append(negative_data_rejection)
     # Stored files are named by paths and times that may be none, or leave nothing to choose.
-    if status in (416, 422) or (status == 400 and ("file" in path or "storage" in path)):
+    if status in (412, 416, 422) or (status == 400 and ("file" in path or "storage" in path)):
         checks.append(positive_data_acceptance)
     # Who waits for no time at all is told that the task goes on.
     if status == 503 and "create_file" in path:

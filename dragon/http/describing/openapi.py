@@ -18,7 +18,9 @@ from dragon.task import TaskType
 DESCRIPTION = """\
 Tasks are created by a definition, and then asked for by their key. Bodies are read as JSON whatever
 their Content-Type says. GET stands for HEAD too, except for streams. Paths under /v1/, /v2/ and
-/files/ answer preflights, and pages of any origin."""
+/files/ answer preflights, and pages of any origin. A path that is none is answered with 404, a
+method that is none there with 405 and Allow, both with a Failure. No answer may be cached but those
+that tell of Cache-Control; files and pictures are sent so that a browser runs nothing in them."""
 
 SECURITY_SCHEMES = {
     "header": {

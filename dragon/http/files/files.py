@@ -1,10 +1,11 @@
 """Output files: choosing one by name, redirecting to it, serving it."""
 
 from contextlib import suppress
+from typing import Annotated
 
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from dragon.engine.files.file_jobs import FileJobs
 from dragon.engine.files.outputs import Outputs
@@ -40,12 +41,18 @@ def redirect_to(url: str, caching: str) -> web.Response:
     return web.Response(status=302, headers={hdrs.LOCATION: url, hdrs.CACHE_CONTROL: caching})
 
 
+_OnDisk = Annotated[str, Meta(description="counts for files on the server's own disk")]
+
+
 class Conditions(Struct, frozen=True, kw_only=True):
     """The headers of a request for a part, or for what is not known yet."""
 
     range: str | UnsetType = field(name="Range", default=UNSET)
     if_range: str | UnsetType = field(name="If-Range", default=UNSET)
     if_none_match: str | UnsetType = field(name="If-None-Match", default=UNSET)
+    if_modified_since: _OnDisk | UnsetType = field(name="If-Modified-Since", default=UNSET)
+    if_match: _OnDisk | UnsetType = field(name="If-Match", default=UNSET)
+    if_unmodified_since: _OnDisk | UnsetType = field(name="If-Unmodified-Since", default=UNSET)
 
 
 class Filename(Struct, frozen=True, kw_only=True):
@@ -69,6 +76,7 @@ _FILE_HEADERS = {
     "Accept-Ranges": "bytes",
     "Cache-Control": "how long it is kept",
     "ETag": "of the file",
+    "Last-Modified": "when it was made",
 }
 _FILE = About(
     summary="A file that a task made",

@@ -46,7 +46,11 @@ def streamed(status: type[Struct]) -> dict[int, Answer]:
         "Or, by Accept, the same as events."
     )
     return {
-        200: Answer(words, {Lines.content_type: lines, Events.content_type: (str,)}),
+        200: Answer(
+            words,
+            {Lines.content_type: lines, Events.content_type: (str,)},
+            {"X-Accel-Buffering": "no, for a proxy is to pass each line on at once"},
+        ),
         204: Answer("The last event told of the last end."),
     }
 
