@@ -19,6 +19,9 @@ _MAX_BRACKETS = 500
 _MAX_ITEMS = 100
 """Of a list or object, so many are looked at for problems: a message need not name a million."""
 
+_MAX_EXACT = 2**53
+"""Up to there a float is one whole number and no other."""
+
 _BOOLEANS = {"yes": True, "no": False, "true": True, "false": False, "1": True, "0": False}
 
 
@@ -85,9 +88,25 @@ def _convert(
 ) -> tuple[Params | None, Problems]:
     try:
         return msgspec.convert(values, params, strict=is_strict), {}
+    except msgspec.ValidationError:
+        # In JSON 200.0 is as whole a number as 200, which is what all others write.
+        values = _with_whole_numbers(values)
+    try:
+        return msgspec.convert(values, params, strict=is_strict), {}
     except msgspec.ValidationError as error:
         problems = _find_problems(params, values, is_strict=is_strict)
         return None, problems or {"parameters": [_reword(error)]}
+
+
+def _with_whole_numbers(value: Any) -> Any:
+    """Whole numbers as integers, wherever they stand inside."""
+    # No comprehensions: each would take a second frame of the stack, for each level of nesting.
+    if isinstance(value, Mapping):
+        return dict(zip(value, map(_with_whole_numbers, value.values()), strict=True))
+    if isinstance(value, list):
+        return list(map(_with_whole_numbers, value))
+    is_whole = isinstance(value, float) and value.is_integer() and abs(value) < _MAX_EXACT
+    return int(value) if is_whole else value
 
 
 def _find_problems(

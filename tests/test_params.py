@@ -14,6 +14,16 @@ def test_parameters_are_read_with_their_defaults() -> None:
     assert definition.problems == {}
 
 
+def test_a_whole_number_may_be_written_as_a_fraction() -> None:
+    definition = read(url=URL, width=120.0, scale=2.0, sizes=[1.0, 2], box={"width": 3.0})
+    assert definition.problems == {}
+    assert definition.params == DrawParams(
+        url=URL, width=120, scale=2.0, sizes=[1, 2], box=Box(width=3)
+    )
+    assert isinstance(definition.params.scale, float)
+    assert read(url=URL, width=120.5, sizes=[1e300]).problems.keys() == {"width", "sizes"}
+
+
 def test_all_problems_are_told_at_once_and_in_words() -> None:
     definition = read(
         width=0, scale="big", crop="yes", format="tiff", quality=3, size=4, url_callback="ftp://x"
