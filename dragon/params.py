@@ -22,6 +22,16 @@ _MAX_ITEMS = 100
 _MAX_EXACT = 2**53
 """Up to there a float is one whole number and no other."""
 
+_TYPES = {
+    "int": "an integer",
+    "float": "a number",
+    "bool": "a boolean",
+    "str": "a string",
+    "array": "a list",
+    "object": "an object",
+}
+"""Words for msgspec's names of types."""
+
 _BOOLEANS = {"yes": True, "no": False, "true": True, "false": False, "1": True, "0": False}
 
 
@@ -192,11 +202,16 @@ def _expected(hint: Any) -> str | None:
 
 
 def _reword(error: msgspec.ValidationError) -> str:
-    """msgspec's message, led by the place inside the parameter where there is one."""
+    """msgspec's message in words of JSON, led by the place inside the parameter if it has one."""
     message, _, path = str(error).partition(" - at `$")
     place = re.sub(r"\A\.\.\.|`\Z|\A\.", "", path)
-    message = message.replace("`", "")
+    message = re.sub("`([^`]*)`", _in_words, message)
     return f"{place}: {message}" if place else message[:1].lower() + message[1:]
+
+
+def _in_words(quoted: re.Match[str]) -> str:
+    """`int | null` as an integer or null."""
+    return " or ".join(_TYPES.get(name, name) for name in quoted[1].split(" | "))
 
 
 def _options(hint: Any) -> tuple[Any, ...]:

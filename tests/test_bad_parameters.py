@@ -38,8 +38,8 @@ SOURCE_URL = (
         (THUMB | {"format": "bmp"}, "format: must be one of: "),
         (THUMB | {"wdith": 5}, "wdith: this parameter is unknown, choose among: url, width"),
         ({"task_name": "image.thumb"}, "url: this field is required"),
-        ({"task_name": "hello", "name": 5}, "name: expected str, got int"),
-        ({"task_name": "hello", "name": None}, "name: expected str, got null"),
+        ({"task_name": "hello", "name": 5}, "name: expected a string, got an integer"),
+        ({"task_name": "hello", "name": None}, "name: expected a string, got null"),
         *(
             (THUMB | {"url": url}, f"url: {SOURCE_URL}")
             for url in (

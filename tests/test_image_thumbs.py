@@ -110,7 +110,7 @@ def test_a_wrong_size_gives_a_problem_that_names_it() -> None:
     assert problems({"small": {"crop": "clever"}}) == [
         'small: crop: must be true, false or "smart"'
     ]
-    assert problems({"small": 7}) == ["small: expected object, got int"]
+    assert problems({"small": 7}) == ["small: expected an object, got an integer"]
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a/b", "a.b", "é", "a\n", "x" * 65, "original_width"])

@@ -32,8 +32,8 @@ def test_all_problems_are_told_at_once_and_in_words() -> None:
     assert definition.problems == {
         "url": ["this field is required"],
         "width": ["must be a whole number of pixels from 1 to 16383"],
-        "scale": ["expected float, got str"],
-        "crop": ["expected bool, got str"],
+        "scale": ["expected a number, got a string"],
+        "crop": ["expected a boolean, got a string"],
         "format": ['must be one of: "jpeg", "png"'],
         "quality": ["must be one of: 1, 2"],
         "url_callback": ["must be an http or https URL of at most 8192 characters"],
@@ -52,7 +52,7 @@ def test_problems_inside_lists_and_objects_say_where() -> None:
         boxes={"small": {}, "large": {"width": 1}},
     ).problems
     assert problems == {
-        "sizes": ["[1]: expected int, got str"],
+        "sizes": ["[1]: expected an integer, got a string"],
         "box": [
             "width: this field is required",
             "height: must be a whole number of pixels from 1 to 16383",
@@ -75,7 +75,7 @@ def test_an_object_that_may_be_one_of_several_is_told_by_its_type() -> None:
         "marks": [
             "[0]: type: this field is required",
             '[1]: type: must be one of: "line", "dot"',
-            "[2]: expected object, got int",
+            "[2]: expected an object, got an integer",
         ]
     }
     tags: tuple[Any, ...] = ([], None, 5)

@@ -84,7 +84,9 @@ async def test_wrong_parameters_are_told_where_the_errback_is_right(
     await settled(api, key)
     [hit] = receiver.hits
     assert hit.body == await status_bytes(api, key)
-    assert json.loads(hit.body)["error"] == {"parameters": {"name": ["expected str, got int"]}}
+    assert json.loads(hit.body)["error"] == {
+        "parameters": {"name": ["expected a string, got an integer"]}
+    }
     [wrong] = await created(api, hello(receiver, url_errback="mailto:me"))
     status, page = await api.get(f"/v2/webhooks/deliveries?task={wrong}")
     assert (status, page["deliveries"]) == (200, [])
