@@ -9,6 +9,7 @@ import pytest_asyncio
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
+from dragon.engine.definitions import read_definition
 from dragon.registry import Registry
 from tests.conftest import Api
 from tests.examples import definitions
@@ -94,6 +95,34 @@ def test_where_a_file_is_created_its_format_may_be_auto(document: dict[str, Any]
         validator.validate(thumb)
         validator.validate(thumb | {"format": "auto"})
         assert not validator.is_valid(thumb | {"format": "bmp"})
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        {},
+        {"type": "persistent"},
+        {"type": "volatile", "url": None},
+        {"type": "s3_signed", "url": "https://example.com/put"},
+        {"url": "https://example.com/put"},
+        {"type": "volatile", "url": "https://example.com/put"},
+        {"type": "s3_signed"},
+        {"type": "s3_signed", "url": None},
+        {"type": "s3_signed", "url": "ftp://example.com"},
+        {"type": "elsewhere"},
+        "volatile",
+    ],
+)
+def test_the_document_takes_the_storage_that_the_server_takes(
+    document: dict[str, Any], store: Any
+) -> None:
+    schemas = document["components"]["schemas"]
+    validator = Draft202012Validator(
+        schemas["TaskDefinition"] | {"components": {"schemas": schemas}}
+    )
+    definition = {"task_name": "hello", "name": "you", "task_store": store}
+    problems = read_definition(Registry.load(["tasks"]), definition).problems
+    assert validator.is_valid(definition) == (not problems)
 
 
 async def test_the_document_names_the_fields_of_bodies_as_the_server_does(

@@ -1,10 +1,10 @@
 """Reads task definitions as clients write them: system keys apart from parameters."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from dragon.errors import UnknownTask
 from dragon.formats import ELSEWHERE, choose_formats
@@ -27,6 +27,18 @@ class TaskStore(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """There is a URL where one is needed, and nowhere else."""
         return (self.type == "s3_signed") == bool(self.url)
 
+
+SoundStore = Annotated[
+    TaskStore,
+    Meta(
+        extra_json_schema={
+            "if": {"properties": {"type": {"const": "s3_signed"}}, "required": ["type"]},
+            "then": {"properties": {"url": {"type": "string"}}, "required": ["url"]},
+            "else": {"properties": {"url": {"type": "null"}}},
+        }
+    ),
+]
+"""One that `is_sound`, as JSON Schema says it."""
 
 _STORES = (
     'must be {"type": "persistent"}, {"type": "volatile"} or {"type": "s3_signed", "url": URL}'

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from dragon import __version__
-from dragon.engine.definitions import TaskStore
+from dragon.engine.definitions import SoundStore, TaskStore
 from dragon.http.describing.routes import JSON, TASK_DEFINITION, About, Answer, Credentials, Route
 from dragon.json_schema import DIALECT, Schema, components, words_of
 from dragon.registry import Registry
@@ -106,7 +106,7 @@ def _definition_type(task: TaskType) -> Any:
     """The parameters of a task beside the names that are the system's."""
     fields: list[tuple[str, Any, Any]] = [
         ("task_metas", Any, None),
-        ("task_store", TaskStore, TaskStore()),
+        ("task_store", SoundStore, TaskStore()),
     ]
     return msgspec.defstruct(
         task.name,
