@@ -19,7 +19,7 @@ from tests.store_checks import OFFERED, check_claims, check_offered, check_sent
 from tests.store_drafts import Desk, Draft, answer, together
 from tests.store_model import LIMITS, Answer, Model
 from tests.store_view import TAKER, View, look, news_of, now_ms
-from tests.stores import finish, made, retry
+from tests.stores import due_keys, finish, made, retry
 from tests.support import DEADLINE_SECONDS
 
 T = TypeVar("T")
@@ -161,7 +161,7 @@ class StoreSteps(RuleBasedStateMachine):
         assert self.run(self.store.reap(0, limit)) == self.model.reap(limit)
 
     def forget(self) -> None:
-        expired = self.run(self.store.expired_keys(0, 1000))
+        expired = self.run(due_keys(self.store))
         assert expired == self.model.expired()
         if expired:
             self.run(self.store.forget(0, expired))

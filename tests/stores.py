@@ -73,11 +73,28 @@ def made(held: Claim, *sizes: int, store: str = "") -> tuple[OutputFile, ...]:
     )
 
 
+async def ended_keys(store: Store, shard: int = 0) -> list[str]:
+    """Of all jobs that have ended and are not forgotten."""
+    keys: Any = await store.client.zrange(store.keys.base(shard) + "expiry", 0, -1)
+    return [key.decode() for key in keys]
+
+
+async def make_due(store: Store) -> None:
+    """As if the time of all ended jobs were over, and nobody had taken any to forget it."""
+    await store.client.zadd(
+        store.keys.base(0) + "expiry", dict.fromkeys(await ended_keys(store), 0)
+    )
+
+
+async def due_keys(store: Store) -> list[str]:
+    """Taken to be forgotten."""
+    return [record.update.key for record in await store.expire(0, 1000, 60)]
+
+
 async def forget_all(store: Store) -> None:
     """As if the time of all ended jobs were over."""
     for shard in range(store.keys.shards):
-        keys: Any = await store.client.zrange(store.keys.base(shard) + "expiry", 0, -1)
-        await store.forget(shard, [key.decode() for key in keys])
+        await store.forget(shard, await ended_keys(store, shard))
 
 
 async def retry(

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from dragon.engine.files.expiry import READ_KEYS, Expiry
+from dragon.engine.files.expiry import BATCH, Expiry
 from dragon.engine.files.outputs import Outputs
 from dragon.errors import StorageUnavailable, TaskFailed, TaskInterrupted
 from dragon.schemas import SIGNED, Claim
@@ -21,8 +21,7 @@ from tests.decoders import Logs
 from tests.http_faults import Fault, FaultyServer, choose
 from tests.jobs import line_of
 from tests.s3 import Look
-from tests.stores import FILE, read, run_one
-from tests.support import until
+from tests.stores import FILE, claim, ended_keys, make_due, read, retry, run_one
 
 
 class Place(Struct):
@@ -143,15 +142,42 @@ async def test_files_are_deleted_one_by_one(store: Store, place: Place, tmp_path
 async def test_a_record_is_forgotten_with_the_files_of_all_its_attempts(
     store: Store, place: Place, tmp_path: Path
 ) -> None:
-    claim = await run_one(store, retention_seconds=1)
-    lost = msgspec.structs.replace(claim, token=claim.token + 7)
+    lost = await run_one(store)
     await place.outputs.keep(lost, [made(tmp_path)])
-    await end(store, place.outputs, claim, made(tmp_path))
+    await retry(store, lost)
+    [held] = await claim(store)
+    await end(store, place.outputs, held, made(tmp_path))
     assert len(place.left()) == 2
-    await until(lambda: store.expired_keys(0))
+    await make_due(store)
     assert await Expiry(store, place.outputs).run_once() == 0
-    assert await store.read([claim.job.key]) == [None]
+    assert await store.read([held.job.key]) == [None]
     assert place.left() == []
+
+
+async def test_what_was_kept_with_a_partial_result_alone_goes_with_the_rest(
+    store: Store, place: Place, tmp_path: Path
+) -> None:
+    held = await run_one(store)
+    first = await place.outputs.keep(held, [made(tmp_path, "first")])
+    assert await store.progress(held, line_of(held.job.key, "executing"), first)
+    await end(store, place.outputs, held)
+    await make_due(store)
+    assert await Expiry(store, place.outputs).run_once() == 0
+    assert place.left() == []
+
+
+async def test_files_of_many_jobs_are_deleted_with_one_request(
+    store: Store, settings: Settings, look: Look, faulty: FaultyServer, tmp_path: Path
+) -> None:
+    outputs = in_bucket(settings, look.settings(faulty.url))
+    for _ in range(5):
+        await end(store, outputs, await run_one(store), made(tmp_path, "a"), made(tmp_path, "b"))
+    await make_due(store)
+    faulty.requests.clear()
+    # Of several workers each takes what no other has.
+    assert await asyncio.gather(*(Expiry(store, outputs).run_once() for _ in range(3))) == [0] * 3
+    assert (look.paths(), await ended_keys(store)) == ([], [])
+    assert [request.method for request in faulty.requests] == ["POST"]
 
 
 async def test_files_stay_in_reach_when_outputs_go_elsewhere_from_now_on(
@@ -171,7 +197,7 @@ async def test_files_of_a_store_that_is_configured_no_more_hold_up_nothing(
     claim = await run_one(store)
     gone = [msgspec.structs.replace(FILE, store=name) for name in ("gone", SIGNED)]
     await store.finish(claim, "success", line_of(claim.job.key, "success"), gone)
-    await disk.outputs.delete(await read(store, claim.job.key))
+    await disk.outputs.delete([await read(store, claim.job.key)])
 
 
 async def test_nothing_is_asked_of_a_store_for_a_job_without_files(
@@ -180,15 +206,15 @@ async def test_nothing_is_asked_of_a_store_for_a_job_without_files(
     outputs = in_bucket(settings, look.settings(faulty.url))
     claim = await run_one(store)
     await end(store, outputs, claim)
-    await outputs.delete(await read(store, claim.job.key))
+    await outputs.delete([await read(store, claim.job.key)])
     # It would be asked for a job that failed, but deliveries make no files.
     failed = await run_one(store)
     await store.finish(failed, "error", line_of(failed.job.key, "error"), ())
     record = await read(store, failed.job.key)
     job = msgspec.structs.replace(record.job, kind="hook")
-    await outputs.delete(msgspec.structs.replace(record, job=job))
+    await outputs.delete([msgspec.structs.replace(record, job=job)])
     assert faulty.requests == []
-    await outputs.delete(record)
+    await outputs.delete([record])
     assert faulty.count("GET") == 1
 
 
@@ -222,55 +248,69 @@ async def test_a_record_stays_as_long_as_its_files_cannot_be_deleted(
     settings: Settings, look: Look, faulty: FaultyServer, store: Store, tmp_path: Path
 ) -> None:
     outputs = in_bucket(settings, look.settings(faulty.url, retry_seconds=0.3))
-    claim = await run_one(store, retention_seconds=1)
+    claim = await run_one(store)
     await end(store, outputs, claim, made(tmp_path))
-    await until(lambda: store.expired_keys(0))
+    await make_due(store)
     faulty.choose = choose(Fault(status=503))
     assert await Expiry(store, outputs).run_once() == 1
-    assert await store.expired_keys(0) == [claim.job.key]
-    faulty.choose = choose(Fault(), 0)
+    # It is left alone for a while, and not tried again and again.
     assert await Expiry(store, outputs).run_once() == 0
-    assert await store.expired_keys(0) == look.paths() == []
+    assert await ended_keys(store) == [claim.job.key]
+    faulty.choose = choose(Fault(), 0)
+    await make_due(store)
+    assert await Expiry(store, outputs).run_once() == 0
+    assert await ended_keys(store) == look.paths() == []
 
 
 async def test_a_store_that_is_away_is_waited_for_once_in_a_round(
     store: Store, settings: Settings, look: Look, faulty: FaultyServer, tmp_path: Path, logs: Logs
 ) -> None:
     outputs = in_bucket(settings, look.settings(faulty.url, retry_seconds=0.3))
-    for _ in range(2 * READ_KEYS + 1):
-        await end(store, outputs, await run_one(store, retention_seconds=1), made(tmp_path))
-    last = await run_one(store, retention_seconds=1)
+    for _ in range(BATCH + 1):
+        await end(store, outputs, await run_one(store), made(tmp_path))
+    last = await run_one(store)
     await end(store, outputs, last)
-    await until(lambda: is_due(store, 2 * READ_KEYS + 2))
+    await make_due(store)
     faulty.choose = choose(Fault(status=503))
-    assert await Expiry(store, outputs).run_once() == 2 * READ_KEYS + 1
+    assert await Expiry(store, outputs).run_once() == BATCH + 1
     assert await store.read([last.job.key]) == [None]
-    assert [line["event"] for line in logs].count("files_not_deleted") == READ_KEYS
+    assert [line["event"] for line in logs].count("files_not_deleted") == 1
 
 
-async def is_due(store: Store, count: int) -> bool:
-    """Whether the time of so many jobs is over."""
-    return len(await store.expired_keys(0)) == count
+async def test_a_job_whose_files_the_store_keeps_holds_up_no_other(
+    store: Store, settings: Settings, look: Look, faulty: FaultyServer, tmp_path: Path
+) -> None:
+    outputs = in_bucket(settings, look.settings(faulty.url))
+    stuck, fine = await run_one(store), await run_one(store)
+    await end(store, outputs, stuck, made(tmp_path))
+    await end(store, outputs, fine, made(tmp_path))
+    await make_due(store)
+    # The first request is for both, the second for the first of them.
+    [first, _] = await ended_keys(store)
+    faulty.choose = choose(Fault(status=403), 2)
+    assert await Expiry(store, outputs).run_once() == 1
+    assert await ended_keys(store) == [first]
 
 
 async def test_one_job_whose_files_cannot_be_deleted_holds_up_no_other(
     store: Store, disk: Place, tmp_path: Path
 ) -> None:
-    stuck, fine = [await run_one(store, retention_seconds=1) for _ in range(2)]
-    for claim in (stuck, fine):
-        await end(store, disk.outputs, claim, made(tmp_path))
+    stuck, fine = [await run_one(store) for _ in range(2)]
+    for held in (stuck, fine):
+        await end(store, disk.outputs, held, made(tmp_path))
     [file] = (await read(store, stuck.job.key)).files
     # A directory in the file's place cannot be unlinked, whoever asks.
     disk.outputs.path(file).unlink()
     disk.outputs.path(file).mkdir()
     with pytest.raises(StorageUnavailable, match="files could not be deleted"):
         await disk.outputs.delete_files([file])
-    await until(lambda: is_due(store, 2))
+    await make_due(store)
     assert await Expiry(store, disk.outputs).run_once() == 1
-    assert await store.expired_keys(0) == [stuck.job.key]
+    assert await ended_keys(store) == [stuck.job.key]
     disk.outputs.path(file).rmdir()
+    await make_due(store)
     assert await Expiry(store, disk.outputs).run_once() == 0
-    assert await store.expired_keys(0) == []
+    assert await ended_keys(store) == []
 
 
 async def test_files_from_before_paths_told_account_and_day_are_deleted_too(
@@ -283,7 +323,7 @@ async def test_files_from_before_paths_told_account_and_day_are_deleted_too(
     old = msgspec.structs.replace(file, path=f"AB/{claim.job.key}/1/cat.jpg")
     disk.outputs.path(old).parent.mkdir(parents=True)
     disk.outputs.path(file).rename(disk.outputs.path(old))
-    await disk.outputs.delete(msgspec.structs.replace(record, files=(old,)))
+    await disk.outputs.delete([msgspec.structs.replace(record, files=(old,))])
     assert disk.left() == []
 
 

@@ -1,6 +1,7 @@
 """Each transition of a job, on a real Valkey: what is read, and what is told."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,9 +19,12 @@ from tests.stores import (
     FILE,
     claim,
     counters,
+    due_keys,
+    ended_keys,
     finish,
     heard,
     listening,
+    make_due,
     read,
     reap,
     retry,
@@ -173,12 +177,41 @@ async def test_a_job_is_due_to_be_forgotten_after_its_retention(store: Store) ->
     await finish(store, held)
     await finish(store, kept)
 
-    assert await store.expired_keys(0) == []
-    assert await until(lambda: store.expired_keys(0)) == [held.job.key]
+    assert await due_keys(store) == []
+    assert await until(lambda: due_keys(store)) == [held.job.key]
     await store.forget(0, [held.job.key])
     assert await store.read([held.job.key]) == [None]
-    assert await store.expired_keys(0) == []
     assert (await read(store, kept.job.key)).update.state == "success"
+
+
+async def test_who_takes_a_job_to_forget_it_has_it_for_itself_for_a_while(store: Store) -> None:
+    held = await run_one(store)
+    await finish(store, held)
+    await make_due(store)
+    [record] = await store.expire(0, 10, hold_seconds=0.01)
+    assert (record.update.key, record.update.state, record.files) == (held.job.key, "success", ())
+    # Whoever took it was killed.
+    assert await until(lambda: due_keys(store)) == [held.job.key]
+    assert await due_keys(store) == []
+
+
+async def test_what_is_due_is_taken_in_portions(store: Store) -> None:
+    keys = [(await run_one(store)).job.key for _ in range(3)]
+    await store.cancel(keys)
+    await make_due(store)
+    taken = [await store.expire(0, 2, hold_seconds=60) for _ in range(3)]
+    assert [len(records) for records in taken] == [2, 1, 0]
+    assert {record.update.key for records in taken for record in records} == set(keys)
+    await make_due(store)
+    large = json.dumps([{"path": "x" * 1_000_000}])
+    for key in keys:
+        await store.client.hset(store.keys.job(key), "files", large)
+    assert len(await store.run("expire", 0, [10, 60_000])) == 1
+
+
+async def test_what_is_due_and_no_job_any_more_is_passed_over(store: Store) -> None:
+    await store.client.zadd(store.keys.base(0) + "expiry", {"A" * 26: 0})
+    assert await due_keys(store) == await ended_keys(store) == []
 
 
 async def test_several_shards_keep_their_jobs_apart(settings: Settings) -> None:
@@ -217,7 +250,7 @@ async def test_without_valkey_every_method_says_that_it_is_unavailable(tmp_path:
             finish(store, held),
             retry(store, held),
             store.reap(0),
-            store.expired_keys(0),
+            store.expire(0, 10, 60),
             store.forget(0, [held.job.key]),
             store.read([held.job.key]),
         ]

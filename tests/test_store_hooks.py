@@ -11,7 +11,7 @@ from dragon.settings import Limits, Settings
 from dragon.store.deliveries import Deliveries, HookDelivery, Try
 from dragon.store.store import Store
 from tests.jobs import child_of, hooked, line_of, submission
-from tests.stores import claim, counters, finish, read, reap, short_lease, submit
+from tests.stores import claim, counters, due_keys, finish, read, reap, short_lease, submit
 
 BOTH: tuple[State, State] = ("success", "error")
 
@@ -190,7 +190,7 @@ async def test_a_replayed_delivery_has_all_its_attempts_again(store: Store) -> N
         held = await claim_delivery(store)
         assert held.attempt == 1
         assert await tried(store, held, state)
-        assert await store.expired_keys(0) == []
+        assert await due_keys(store) == []
         assert await Deliveries(store).replay("acme", held.job.key)
         assert (await delivery_of(store, key)).state == "pending"
         # Asked for twice it is made once.
@@ -239,7 +239,7 @@ async def test_a_forgotten_delivery_leaves_nothing(store: Store) -> None:
     await tried(store, held, "success")
     await store.client.zadd(store.keys.base(0) + "expiry", {key: 0, held.job.key: 0})
     # Replayed between the reading of what is due and its end, it stays.
-    due = await store.expired_keys(0)
+    due = await due_keys(store)
     await Deliveries(store).replay("acme", held.job.key)
     await store.forget(0, due)
     assert (await delivery_of(store, key)).state == "pending"
@@ -291,7 +291,7 @@ async def test_a_delivery_outlives_the_record_of_its_task(store: Store) -> None:
     key = await ended(store, *BOTH)
     line = (await read(store, key)).update.line
     await store.client.zadd(store.keys.base(0) + "expiry", {key: 0})
-    await store.forget(0, await store.expired_keys(0))
+    await store.forget(0, await due_keys(store))
     assert await store.read([key]) == [None]
     held = await claim_delivery(store)
     assert await Deliveries(store).body(held.job.key) == line

@@ -32,6 +32,7 @@ SCRIPTS = {
     "replay": ("hooks",),
     "unstore": ("hooks", "ends"),
     "lifetime": ("hooks", "ends"),
+    "expire": (),
     "forget": ("hooks", "ends"),
     "browse": (),
 }

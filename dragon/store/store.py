@@ -197,14 +197,14 @@ class Store:
             if mine := [key for key in keys if self.keys.shard_of(key) == shard]:
                 await self.run("cancel", shard, mine)
 
-    async def expired_keys(self, shard: int, limit: int = 100, start: int = 0) -> list[str]:
-        """Keys of ended jobs that may be forgotten, once their files are deleted; oldest first."""
-        now_ms = int(self.clock.now() * 1000)
-        async with translated_errors():
-            keys: Any = await self.client.zrangebyscore(
-                self.keys.base(shard) + "expiry", "-inf", now_ms, start=start, num=limit
-            )
-        return [key.decode() for key in keys]
+    async def expire(self, shard: int, limit: int, hold_seconds: float) -> list[Record]:
+        """Ended jobs whose time is over, oldest first; nobody else gets them for so long.
+
+        They are to be forgotten, once their files are deleted. Their lines are left out.
+        """
+        answer = await self.run("expire", shard, [limit, int(hold_seconds * 1000)])
+        records = [_record(key.decode(), fields) for key, *fields in answer]
+        return [record for record in records if record]
 
     async def forget(self, shard: int, keys: Sequence[str]) -> None:
         """Delete the records of expired jobs."""

@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import Sequence
-from itertools import compress
 
 import structlog
 
@@ -16,11 +15,11 @@ log = structlog.get_logger()
 
 PAUSE_SECONDS = 1.0
 PAUSE_AFTER_FAILURE_SECONDS = 30.0
+HOLD_SECONDS = 120.0
+"""Whoever takes jobs has so long to forget them, longer than a store is waited for by default."""
 BATCH = 100
-READ_KEYS = 10
-"""At once: a record may be large."""
 MAX_FAILED = 10_000
-"""Of one round: their records are read again in the next one."""
+"""Of one round, before the stores that were away are asked again."""
 
 
 class Expiry:
@@ -50,38 +49,35 @@ class Expiry:
 
     async def _expire(self, shard: int) -> int:
         failed = 0
-        while failed <= MAX_FAILED:
-            keys = await self._store.expired_keys(shard, BATCH, start=failed)
-            deleted = await self._delete_files(keys)
+        while failed < MAX_FAILED:
+            records = await self._store.expire(shard, BATCH, HOLD_SECONDS)
+            if not records:
+                break
+            deleted = await self._delete_files(records)
             # Files first: a record without files is better than files that nobody knows.
             if deleted:
-                await self._store.forget(shard, deleted)
+                await self._store.forget(shard, [record.update.key for record in deleted])
                 log.info("jobs_forgotten", count=len(deleted))
-            failed += len(keys) - len(deleted)
-            if len(keys) < BATCH:
-                break
+            failed += len(records) - len(deleted)
         return failed
 
-    async def _delete_files(self, keys: Sequence[str]) -> list[str]:
-        """The keys of jobs that have none now."""
-        deleted: list[str] = []
-        for start in range(0, len(keys), READ_KEYS):
-            some = keys[start : start + READ_KEYS]
-            records = await self._store.read(some)
-            deleted += compress(some, await asyncio.gather(*map(self._is_deleted, records)))
-        return deleted
+    async def _delete_files(self, records: Sequence[Record]) -> Sequence[Record]:
+        """Those that have none now."""
+        # All at once, for the sake of stores, or else each by itself, to find out which fail.
+        if await self._is_deleted(records):
+            return records
+        return [record for record in records if await self._is_deleted([record])]
 
-    async def _is_deleted(self, record: Record | None) -> bool:
-        if record is None:
-            return True
+    async def _is_deleted(self, records: Sequence[Record]) -> bool:
         # To ask each time would take a minute or so, in which nothing else is forgotten.
-        if self._outputs.stores_of(record) & self._away:
+        if any(self._outputs.stores_of(record) & self._away for record in records):
             return False
         try:
-            await self._outputs.delete(record)
+            await self._outputs.delete(records)
         except StorageUnavailable as error:
             if error.store and not isinstance(error, StorageRefused):
                 self._away.add(error.store)
-            log.warning("files_not_deleted", key=record.update.key, error=error.message)
+            keys = [record.update.key for record in records]
+            log.warning("files_not_deleted", keys=keys, error=error.message)
             return False
         return True

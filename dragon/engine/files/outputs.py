@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Iterable, Iterator
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -16,6 +17,8 @@ from dragon.storage.bucket import Bucket
 from dragon.storage.disk import Disk
 from dragon.storage.stores import Stores
 from dragon.task import File, Files
+
+T = TypeVar("T")
 
 
 class Outputs:
@@ -59,17 +62,19 @@ class Outputs:
         with suppress(OSError, StorageUnavailable):
             await self._place().delete_below(_attempt(claim))
 
-    async def delete(self, record: Record) -> None:
-        """Delete all files of a job, those of attempts that did not count too.
+    async def delete(self, records: Sequence[Record]) -> None:
+        """Delete all files of these jobs, those of attempts that did not count too.
 
         Raises StorageUnavailable if some could not be.
         """
-        await self.delete_files(record.files)
+        await self.delete_files(file for record in records for file in record.files)
         with _worded():
-            await self._disk.delete_below(_folder(record.job))
-        # Asking a store costs money: not where nothing can be.
-        if self.stores.chosen and _may_have_more(record):
-            await self.stores.chosen.delete_below(_folder(record.job))
+            for record in records:
+                await self._disk.delete_below(_folder(record.job))
+        if bucket := self.stores.chosen:
+            # Asking a store costs money: not where nothing can be.
+            folders = [_folder(record.job) for record in records if _may_have_more(record)]
+            await _all(bucket.delete_below(folder) for folder in folders)
 
     def stores_of(self, record: Record) -> set[str]:
         """The names of the stores that `delete` asks; the local disk is none."""
@@ -123,18 +128,19 @@ def _attempt(claim: Claim) -> str:
 
 def _may_have_more(record: Record) -> bool:
     """Files of lost attempts, or of partial results; deliveries of web hooks never make any."""
-    made_none = not (record.files or record.deleted)
-    is_plain = record.update.state == "success" and made_none and record.attempt == 1
+    # Queued, claimed and ended: in between nothing was told, and no run was lost.
+    is_plain = record.update.state == "success" and record.update.version == 3
     return record.attempt > 0 and not is_plain and record.job.kind != "hook"
 
 
-async def _all(calls: Iterable[Awaitable[OutputFile]]) -> list[OutputFile]:
+async def _all(calls: Iterable[Awaitable[T]]) -> list[T]:
     """What they return; the first error once all have ended, so that none goes on unseen."""
-    ended = await asyncio.gather(*calls, return_exceptions=True)
-    for one in ended:
+    values: list[T] = []
+    for one in await asyncio.gather(*calls, return_exceptions=True):
         if isinstance(one, BaseException):
             raise one
-    return [one for one in ended if isinstance(one, OutputFile)]
+        values.append(one)
+    return values
 
 
 @contextmanager
