@@ -6,12 +6,8 @@ import random
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from msgspec.json import encode
 
-from dragon.errors import InvalidSettings, StorageRefused, StorageUnavailable
-from dragon.settings import StoreSettings
+from dragon.errors import StorageRefused, StorageUnavailable
 from dragon.storage.bucket import Bucket
 from dragon.storage.parts import PART_BYTES
 from tests.decoders import Logs
@@ -31,7 +27,8 @@ def bucket(look: Look, faulty: FaultyServer) -> Bucket:
 
 @pytest.fixture
 def impatient(look: Look, faulty: FaultyServer) -> Bucket:
-    return Bucket("media", look.settings(faulty.url, retry_seconds=0.5, timeout_seconds=0.5))
+    """It gives up soon, unless it just waits: a busy machine takes a while for a large part."""
+    return Bucket("media", look.settings(faulty.url, retry_seconds=0.5, timeout_seconds=10.0))
 
 
 def made(folder: Path, size: int = 1000) -> Path:
@@ -95,7 +92,7 @@ async def test_a_file_that_was_never_made_is_missed(bucket: Bucket, tmp_path: Pa
         Fault(status=500),
         Fault(status=503),
         Fault(status=429),
-        Fault(delay_seconds=1.5),
+        Fault(delay_seconds=60),
         Fault(bytes_up=0),
         Fault(bytes_up=700),
         Fault(bytes_down=0),
@@ -107,7 +104,8 @@ async def test_a_file_that_was_never_made_is_missed(bucket: Bucket, tmp_path: Pa
 async def test_a_fault_that_passes_is_not_noticed(
     look: Look, faulty: FaultyServer, tmp_path: Path, fault: Fault, size: int
 ) -> None:
-    bucket = Bucket("media", look.settings(faulty.url, timeout_seconds=1.0))
+    patience = {"timeout_seconds": 3.0, "retry_seconds": 20.0}
+    bucket = Bucket("media", look.settings(faulty.url, **patience))
     faulty.choose = choose(fault, 1, "PUT")
     file = made(tmp_path, size)
     expected = digest(file.read_bytes())
@@ -135,7 +133,6 @@ async def test_a_large_upload_is_whole_though_every_answer_to_its_end_was_lost(
 )
 @pytest.mark.parametrize("size", [1000, LARGE])
 async def test_a_fault_that_stays_is_one_error_and_leaves_nothing(
-    impatient: Bucket,
     look: Look,
     faulty: FaultyServer,
     tmp_path: Path,
@@ -143,6 +140,8 @@ async def test_a_fault_that_stays_is_one_error_and_leaves_nothing(
     fault: Fault,
     size: int,
 ) -> None:
+    settings = look.settings(faulty.url, retry_seconds=0.5, timeout_seconds=3.0)
+    impatient = Bucket("media", settings)
     faulty.choose = choose(fault, method="PUT")
     file = made(tmp_path, size)
     async with asyncio.timeout(DEADLINE_SECONDS):
@@ -301,64 +300,3 @@ async def test_a_store_that_is_away_says_so_when_files_are_to_be_deleted(
     with pytest.raises(StorageUnavailable):
         await impatient.delete_below("acme")
     assert look.paths() == ["acme/a"]
-
-
-# Clouds
-
-
-async def test_keys_of_the_settings_are_not_mixed_with_a_session_of_the_environment(
-    bucket: Bucket,
-    faulty: FaultyServer,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("AWS_SESSION_TOKEN", "of-somebody-else")
-    url = await bucket.signed_url(PATH, 60)
-    assert url.startswith(f"{faulty.url}/")
-    assert f"Credential={ACCESS_KEY}%2F" in url
-    assert "X-Amz-Expires=60&" in url
-    assert "Security-Token" not in url
-
-
-async def test_without_keys_those_of_the_environment_are_used(
-    look: Look, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAENVIRONMENT")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
-    settings = look.settings(access_key="", secret_key="")
-    assert "AKIAENVIRONMENT" in await Bucket("media", settings).signed_url(PATH, 60)
-
-
-async def test_google_signs_with_a_service_account() -> None:
-    private = rsa.generate_private_key(65537, 2048).private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    account = {
-        "type": "service_account",
-        "private_key": private.decode(),
-        "private_key_id": "1",
-        "client_email": "dragon@example.com",
-        "client_id": "1",
-    }
-    settings = StoreSettings(url="gs://media/kept", secret_key=encode(account).decode())
-    url = await Bucket("media", settings).signed_url(PATH, 60)
-    assert url.startswith(f"https://storage.googleapis.com/media/kept/{PATH}?")
-
-
-async def test_azure_signs_with_the_key_of_an_account() -> None:
-    settings = StoreSettings(url="az://media/kept", access_key="acme", secret_key="c2VjcmV0")
-    url = await Bucket("media", settings).signed_url(PATH, 60)
-    assert url.startswith(f"https://acme.blob.core.windows.net/media/kept/{PATH}?")
-
-
-def test_a_key_that_is_none_is_told_at_the_start_without_quoting_it() -> None:
-    settings = StoreSettings(url="gs://media", secret_key='{"private_key": "very secret"')
-    with pytest.raises(InvalidSettings, match=r"stores\.media cannot be used") as caught:
-        Bucket("media", settings)
-    assert "very secret" not in str(caught.value) + repr(caught.value.__context__)
-
-
-def test_a_public_url_stands_before_the_path() -> None:
-    settings = StoreSettings(url="s3://media/kept", public_url="https://cdn.example.com/m/")
-    assert Bucket("media", settings).public_url(PATH) == f"https://cdn.example.com/m/{PATH}"

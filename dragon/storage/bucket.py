@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
-from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +21,7 @@ MAX_UPLOADS = 8
 MAX_SMALL_UPLOADS = 64
 SMALL_BYTES = 512 * 1024
 _DELETED_AT_ONCE = 1_000
+_DELETED_ALONE = 20
 
 
 class Stored(Struct, frozen=True, kw_only=True):
@@ -134,9 +134,11 @@ class Bucket:
             if not is_missing(error):
                 raise
             # Some clouds complain of one that is missing, and leave the rest.
-            for path in paths:
-                with suppress(FileNotFoundError):
-                    await self._store.delete_async(path)
+            for start in range(0, len(paths), _DELETED_ALONE):
+                calls = map(self._store.delete_async, paths[start : start + _DELETED_ALONE])
+                for failure in await asyncio.gather(*calls, return_exceptions=True):
+                    if isinstance(failure, Exception) and not is_missing(failure):
+                        raise failure from None
 
     async def _ask(
         self, call: str, answer: Awaitable[T], path: str = "", more_seconds: float = 0.0
