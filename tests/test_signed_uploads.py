@@ -1,6 +1,9 @@
 """task_store s3_signed: the one file of a task is put at a URL that its client has signed."""
 
+import asyncio
+import os
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +168,39 @@ async def test_a_connection_that_breaks_off_is_tried_again(
     faulty.choose = choose(Fault(bytes_up=100), 2)
     await keep(outputs, claim, url, made(tmp_path))
     assert look.get("cat.jpg")[1] == b"meow" * 1000
+
+
+@pytest.mark.parametrize("takes_all", [True, False])
+async def test_a_server_that_just_holds_the_connection_is_given_up(
+    settings: Settings, claim: Claim, tmp_path: Path, takes_all: bool
+) -> None:
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while takes_all and await reader.read(2**20):
+                pass
+        await given_up.wait()
+        writer.close()
+
+    given_up = asyncio.Event()
+    allowed = msgspec.structs.replace(
+        settings,
+        fetch_allow=("127.0.0.1",),
+        fetch_timeout_seconds=1.0,
+        fetch_min_bytes_per_second=100_000_000,
+        fetch_media_timeout_seconds=600.0 if takes_all else 3.0,
+    )
+    file = made(tmp_path)
+    # More than the buffers on the way hold.
+    os.truncate(file.path, 100 if takes_all else 100_000_000)
+    async with await asyncio.start_server(hold, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        url = f"http://127.0.0.1:{port}/x?secret"
+        error = await refusal(Outputs(allowed), claim, url, file)
+        given_up.set()
+    assert isinstance(error, TaskFailed)
+    assert (
+        "the server took less than 100000000 bytes per second, or gave no answer" in error.message
+    )
 
 
 async def test_no_address_that_is_not_allowed_is_reached(

@@ -12,12 +12,12 @@ from msgspec import Struct
 from dragon.engine.network.addresses import AddressRules
 from dragon.engine.network.failures import explain_failure, refusal
 from dragon.engine.network.guard import guarded_session
+from dragon.engine.network.pace import Pace
 from dragon.engine.network.urls import follow_redirect, parse_url
 from dragon.errors import TaskError, TaskFailed
 from dragon.settings import Settings
 from dragon.task import Source
 
-_LONGEST_WINDOW_SECONDS = 10.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -98,18 +98,16 @@ class Fetcher:
                 ) from None
 
     async def _copy(self, content: aiohttp.StreamReader, file: BinaryIO, bounds: "Bounds") -> int:
-        """Write all of `content`; TimeoutError once a portion takes longer than the window."""
-        window_seconds = min(_LONGEST_WINDOW_SECONDS, bounds.timeout_seconds / 3)
-        portion_bytes = self._settings.fetch_min_bytes_per_second * window_seconds
-        size = portion_start = 0
-        async with asyncio.timeout(window_seconds) as window:
+        """Write all of `content`; TimeoutError once it comes too slowly."""
+        size = 0
+        async with asyncio.timeout(None) as timeout:
+            rate = self._settings.fetch_min_bytes_per_second
+            pace = Pace(timeout, rate, bounds.timeout_seconds)
             async for chunk in content.iter_any():
                 size += len(chunk)
                 bounds.check_size(size)
                 file.write(chunk)
-                if size - portion_start >= portion_bytes:
-                    portion_start = size
-                    window.reschedule(asyncio.get_running_loop().time() + window_seconds)
+                pace.passed(len(chunk))
         return size
 
 

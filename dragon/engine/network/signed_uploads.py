@@ -2,8 +2,9 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from typing import BinaryIO
 
 import aiohttp
 from yarl import URL
@@ -11,6 +12,7 @@ from yarl import URL
 from dragon.engine.network.addresses import AddressRules
 from dragon.engine.network.failures import explain_failure, refusal
 from dragon.engine.network.guard import guarded_session
+from dragon.engine.network.pace import Pace
 from dragon.engine.network.urls import parse_url
 from dragon.errors import TaskError, TaskFailed, TaskInterrupted
 from dragon.schemas import LINKING_TYPES, SIGNED, Job, OutputFile
@@ -21,6 +23,7 @@ MAX_BYTES = 5 * 1024**3
 """What S3 takes in one PUT."""
 TRIES = 4
 PAUSE_SECONDS = 0.5
+_BLOCK_BYTES = 64 * 1024
 _DONE = frozenset({200, 201, 202, 204})
 
 
@@ -71,24 +74,52 @@ class SignedUploads:
 
     async def _put(self, session: aiohttp.ClientSession, url: URL, file: File, size: int) -> None:
         headers = {"Content-Type": file.content_type, "Content-Length": str(size)}
-        seconds = self._settings.fetch_media_timeout_seconds
+        patience = asyncio.timeout(self._settings.fetch_timeout_seconds)
         try:
-            with await asyncio.to_thread(file.path.open, "rb") as content:
+            with await asyncio.to_thread(file.path.open, "rb") as opened:
                 async with (
-                    asyncio.timeout(seconds),
+                    asyncio.timeout(self._settings.fetch_media_timeout_seconds),
+                    patience,
                     session.put(
-                        url, data=content, headers=headers, allow_redirects=False
+                        url,
+                        data=self._portions(opened, patience),
+                        headers=headers,
+                        allow_redirects=False,
                     ) as response,
                 ):
                     status = response.status
         except aiohttp.ClientError as error:
             failure = explain_failure(error)
         except TimeoutError:
-            words = f"it took longer than {seconds:g} seconds"
-            failure = TaskFailed(f"{words} (setting fetch_media_timeout_seconds)")
+            failure = TaskFailed(self._too_slow(is_stuck=patience.expired()))
         else:
             if status in _DONE:
                 return
             failure = refusal(status)
         # Raised out here, so that no cause goes with it: causes hold resolved addresses.
         raise failure
+
+    async def _portions(self, opened: BinaryIO, patience: asyncio.Timeout) -> AsyncIterator[bytes]:
+        """The file, as fast as it is taken; then `patience` waits for the answer."""
+        settings = self._settings
+        rate, longest_seconds = (
+            settings.fetch_min_bytes_per_second,
+            settings.fetch_media_timeout_seconds,
+        )
+        pace = Pace(patience, rate, longest_seconds)
+        block_bytes = min(_BLOCK_BYTES, pace.portion_bytes)
+        while data := await asyncio.to_thread(opened.read, block_bytes):
+            yield data
+            pace.passed(len(data))
+        pace.wait(settings.fetch_timeout_seconds)
+
+    def _too_slow(self, *, is_stuck: bool) -> str:
+        settings = self._settings
+        if not is_stuck:
+            words = f"it took longer than {settings.fetch_media_timeout_seconds:g} seconds"
+            return f"{words} (setting fetch_media_timeout_seconds)"
+        return (
+            f"the server took less than {settings.fetch_min_bytes_per_second} bytes per second, or "
+            f"gave no answer for {settings.fetch_timeout_seconds:g} seconds "
+            "(settings fetch_min_bytes_per_second and fetch_timeout_seconds)"
+        )
