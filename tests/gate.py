@@ -18,9 +18,13 @@ class Gate:
         return {"task_name": name, "path": str(self.path)}
 
     async def runs(self, count: int) -> None:
-        """Wait until so many runs have come to it."""
-        await eventually(lambda: self._count() >= count)
+        """Wait until so many runs have come to it, and no more."""
+        await self.has_seen(count)
         assert self._count() == count
+
+    async def has_seen(self, count: int) -> None:
+        """The same where one more may come: whoever loses a worker may lose another."""
+        await eventually(lambda: self._count() >= count)
 
     def open(self) -> None:
         self.path.touch()

@@ -23,6 +23,8 @@ ROOT = Path(__file__).parent.parent
 MEDIA = ROOT / "tests" / "media"
 DEADLINE_SECONDS = 60.0
 """Far more than anything takes: the machine may be slow, and busy with other tests."""
+START_SECONDS = 300.0
+"""Of a process: it imports a lot, and a dozen others may do so at the same time."""
 
 SECRET = "acme-secret"
 KEEPER = "keeper-secret"
@@ -123,7 +125,10 @@ class Dragon:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        wait_until(lambda: "Ctrl-C ends it." in self.output or self.process.poll() is not None)
+        wait_until(
+            lambda: "Ctrl-C ends it." in self.output or self.process.poll() is not None,
+            START_SECONDS,
+        )
         assert self.process.poll() is None, self.log()
         self.url = self.output[0].split()[-1]
         return self
@@ -212,7 +217,7 @@ class Part:
         with self._path.open("wb") as log:
             self.process = psutil.Popen(self._command, env=self._environment, stderr=log)
         try:
-            wait_until(lambda: self.events("started") or self._has_ended())
+            wait_until(lambda: self.events("started") or self._has_ended(), START_SECONDS)
             assert not self._has_ended(), self._path.read_text()
         except BaseException:
             self.process.kill()
@@ -269,9 +274,10 @@ def wait_for(find: Callable[[], T | None], seconds: float = DEADLINE_SECONDS) ->
 
 async def eventually(condition: Callable[[], object], seconds: float = DEADLINE_SECONDS) -> None:
     """The same without holding up the loop."""
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.01)
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the deadline passed"
+        await asyncio.sleep(0.01)
 
 
 async def send_raw(url: str, data: bytes) -> bytes:

@@ -48,10 +48,17 @@ async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
 
 
 @pytest_asyncio.fixture
+async def long_leased(tmp_path: Path) -> AsyncIterator[Fleet]:
+    """No worker of it is believed lost because the machine held it up: each task may run once."""
+    async with Fleet(tmp_path, DRAGON_LEASE_SECONDS="20") as fleet:
+        yield fleet
+
+
+@pytest_asyncio.fixture
 async def fleet_of_patience(tmp_path: Path, is_long: bool) -> AsyncIterator[Fleet]:
-    """Its server waits as long as it does by itself for a client to take a line; or two seconds."""
-    seconds = "30" if is_long else "2"
-    async with Fleet(tmp_path, servers=1, DRAGON_WRITE_TIMEOUT_SECONDS=seconds) as fleet:
+    """Its servers wait as long as they do by themselves for a client to take a line; or shorter."""
+    seconds = "30" if is_long else "4"
+    async with Fleet(tmp_path, DRAGON_WRITE_TIMEOUT_SECONDS=seconds) as fleet:
         yield fleet
 
 

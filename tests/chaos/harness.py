@@ -4,7 +4,8 @@ import asyncio
 import json
 import random
 import secrets
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -18,6 +19,7 @@ from dragon.settings import Settings
 from dragon.store.store import Store
 from tests.chaos.broker import Broker
 from tests.chaos.ledger import FINAL, Ledger
+from tests.chaos.pace import Pace
 from tests.chaos.proxy import Proxy
 from tests.conftest import Api
 from tests.support import CONFIG, WEBHOOK_SECRETS, Part, eventually, is_alive, until
@@ -29,7 +31,8 @@ CONNECTIONS_EACH = 18
 SECRETS = ("acme-secret", "acme-api-key", "other-secret", "few-secret", *WEBHOOK_SECRETS)
 DISK_BYTES = 64 * 1024 * 1024
 """Of the small disk."""
-_END_SECONDS = 90.0
+_END_SECONDS = 600.0
+_ANSWER_SECONDS = 300
 _KEYS_AT_ONCE = 5_000
 
 Definition = dict[str, Any]
@@ -41,6 +44,7 @@ class Fleet:
     def __init__(self, path: Path, servers: int = 2, workers: int = 2, **environment: str) -> None:
         self.data = path / "data"
         self.ledger = Ledger()
+        self.pace = Pace()
         self.servers: list[Part] = []
         self.workers: list[Part] = []
         self.kills_since_start = 0
@@ -64,6 +68,8 @@ class Fleet:
         await self._stack.aclose()
 
     async def _open(self) -> None:
+        pace = asyncio.create_task(self.pace.run())
+        self._stack.callback(pace.cancel)
         self.broker = await self._stack.enter_async_context(Broker(self.data))
         self.proxy = await self._stack.enter_async_context(Proxy(self.broker.socket))
         self._stack.push_async_callback(self._stop_all)
@@ -72,7 +78,7 @@ class Fleet:
             *(self.start("serve") for _ in range(servers)),
             *(self.start("worker") for _ in range(workers)),
         )
-        timeout = aiohttp.ClientTimeout(total=60)
+        timeout = aiohttp.ClientTimeout(total=_ANSWER_SECONDS)
         # Each request has a connection of its own: after a kill the old ones are dead.
         connector = aiohttp.TCPConnector(force_close=True, limit=0)
         session = aiohttp.ClientSession(timeout=timeout, connector=connector)
@@ -101,15 +107,22 @@ class Fleet:
         children = part.process.children(recursive=True)
         part.process.kill()
         self.forget(part)
-        await eventually(lambda: not any(map(is_alive, [part.process, *children])), 2)
+        await self.within(2, lambda: not any(map(is_alive, [part.process, *children])))
 
     async def drain(self, part: Part, seconds: float = 15) -> None:
         """SIGTERM; it must leave in time, with 0, and leave no child."""
         children = part.process.children(recursive=True)
         part.process.terminate()
         self.forget(part)
-        assert await asyncio.to_thread(part.process.wait, seconds) == 0
-        await eventually(lambda: not any(map(is_alive, children)), 2)
+        await self.within(seconds, lambda: not is_alive(part.process))
+        assert await asyncio.to_thread(part.process.wait) == 0
+        await self.within(2, lambda: not any(map(is_alive, children)))
+
+    async def within(self, seconds: float, condition: Callable[[], object]) -> None:
+        """Return as soon as the condition holds, which it must after so many seconds."""
+        began = time.time()
+        await eventually(condition)
+        assert self.pace.seconds(began) <= seconds
 
     def forget(self, part: Part) -> None:
         """It is expected to live no longer."""

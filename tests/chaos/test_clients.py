@@ -80,9 +80,10 @@ async def leave_at_random(server: Part, tasks: list[Any], chance: random.Random)
 
 @pytest.mark.chaos(ci=4, long=1000)
 async def test_p29_a_rolling_upgrade_loses_nothing(
-    fleet: Fleet, chance: random.Random, n: int
+    long_leased: Fleet, chance: random.Random, n: int
 ) -> None:
     """Each in turn is replaced by a new one, while tasks come and streams are read."""
+    fleet = long_leased
     for number in range(n):
         kind = "serve" if number % 2 else "worker"
         parts = fleet.servers if number % 2 else fleet.workers

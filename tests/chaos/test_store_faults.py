@@ -17,6 +17,7 @@ from tests.gate import Gate
 from tests.support import eventually, is_alive, until
 
 SUBMITS = 1000
+NOTICE_SECONDS = 15
 RANK = {"queued": 0, "executing": 1, "success": 2, "error": 2}
 
 
@@ -100,14 +101,16 @@ async def test_p12_a_link_that_is_half_open_is_noticed(
             ]
             await asyncio.gather(*(gate.runs(1) for gate in gates))
             fleet.proxy.swallow() if fault == "swallow" else fleet.proxy.hold()
-            await until(lambda: all_are_ready(fleet, 503), 15)
+            began = time.time()
+            await until(lambda: all_are_ready(fleet, 503))
+            assert fleet.pace.seconds(began) <= NOTICE_SECONDS
             for gate in gates:
                 gate.open()
             await asyncio.sleep(chance.uniform(0, 2))
             fleet.proxy.heal()
-            healed_at = time.monotonic()
+            healed_at = time.time()
             await asyncio.wait(streams)
-            assert time.monotonic() - healed_at <= 15
+            assert fleet.pace.seconds(healed_at) <= NOTICE_SECONDS
         for stream in streams:
             assert finals_of(stream.result()).keys() == {one["key"] for one in stream.result()[0]}
         await until(lambda: all_are_ready(fleet, 200))
@@ -153,11 +156,10 @@ async def submit_and_time(fleet: Fleet, chance: random.Random, is_over: asyncio.
 
 async def is_accepted(fleet: Fleet, chance: random.Random, headers: dict[str, str]) -> bool:
     api = fleet.api(chance.choice(fleet.servers))
-    began = time.monotonic()
+    began = time.time()
     body = {"tasks": {"task_name": "hello", "name": "you"}}
     answer = await api.ask("POST", "/v1/create", json=body, headers=headers)
-    # Promised are five seconds; the sixth is the machine's, which other tests keep busy.
-    assert time.monotonic() - began <= 6
+    assert fleet.pace.seconds(began) <= 5
     if answer.status == 503:
         assert int(answer.headers["Retry-After"]) >= 1
         return False
