@@ -21,6 +21,9 @@ help:  ## list these targets
 run: .venv/run.stamp  ## set up .venv, then serve on http://127.0.0.1:8080 (ARGS="--servers 2" for more)
 	@exec $(BIN)/dragon run $(ARGS)
 
+# The tests start Python some hundred times: what it compiled is kept, whatever the environment says.
+test chaos: export PYTHONDONTWRITEBYTECODE =
+
 test: .venv/test.stamp  ## run the whole test suite (ARGS="-k thumb" for a part of it)
 	@$(BIN)/pytest --numprocesses 4 $(ARGS)
 
