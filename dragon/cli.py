@@ -36,6 +36,8 @@ def main() -> None:
     """Run the command; what goes wrong is told in one line, with an exit code."""
     # Parameters, credentials and files are nobody else's business on this machine.
     os.umask(0o077)
+    # By default the collector runs a hundred times while the rest is imported.
+    gc.set_threshold(20_000, 20, 50)
     try:
         cli(prog_name="dragon", standalone_mode=False)
     except click.ClickException as error:
@@ -277,8 +279,7 @@ def _run_loop(main: Coroutine[Any, Any, None]) -> None:
     import uvloop
 
     os.environ.setdefault("UV_THREADPOOL_SIZE", str(NAME_LOOKUPS))
-    # What was imported stays: the collector need not look at it again and again, nor so often.
+    # What was imported stays: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
     uvloop.run(main)
