@@ -13,9 +13,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from playwright.async_api import Page, Response, async_playwright
 
-from tests.support import API_KEY, DEADLINE_SECONDS, Dragon
+from tests.support import API_KEY, DEADLINE_SECONDS, ROOT, Dragon
 
-PAGES = Path(__file__).parent / "pages"
+PAGES = ROOT / "tests" / "pages"
 LISTED = "page.example.org"
 UNLISTED = "evil.example.net"
 

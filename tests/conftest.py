@@ -29,6 +29,7 @@ from tests.http_faults import FaultyServer
 from tests.module_page import open_module
 from tests.receivers import Receiver, receiving
 from tests.s3 import S3, Look, s3_server
+from tests.studio import Studio, open_studio
 from tests.support import DEADLINE_SECONDS, MEDIA, SECRET, Dragon
 from tests.valkey import valkey_server
 from tests.watchers import Process, start_process
@@ -99,6 +100,12 @@ def settings(valkey: str, tmp_path: Path) -> Settings:
 async def store(settings: Settings) -> AsyncIterator[Store]:
     async with Store(settings) as store:
         yield store
+
+
+@pytest_asyncio.fixture
+async def studio(tmp_path: Path) -> AsyncIterator[Studio]:
+    async with open_studio(tmp_path) as studio:
+        yield studio
 
 
 @pytest_asyncio.fixture

@@ -12,8 +12,8 @@ from pyvips import Image
 from dragon.task import MediaLimits
 from tasks.image import thumb
 from tasks.toolkit.geometry import Size
+from tests.support import MEDIA
 
-MEDIA = Path(__file__).parent / "media"
 CAT, ROCKET = MEDIA / "chelsea.png", MEDIA / "rocket.jpg"
 ASTRONAUT = MEDIA / "astronaut.jpg"
 URL = "http://files.com/cat.jpeg"

@@ -1,8 +1,8 @@
-"""Runs one task by itself: with real decoders and programs, and sources from a folder."""
+"""Runs one task by itself, in a real context, with sources from wherever a test has them."""
 
-import shutil
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,8 +10,8 @@ import msgspec
 
 from dragon.engine.isolation.pool import Decoders, DecoderSettings
 from dragon.engine.worker.context import RunContext
-from dragon.engine.worker.sources import Sources
-from dragon.task import MediaLimits, Source
+from dragon.engine.worker.sources import Downloads, Sources
+from dragon.task import File, MediaLimits, Source
 from tests.decoders import MIB
 from tests.programs import programs
 
@@ -24,18 +24,29 @@ class Folder:
     """Downloads that take the path of a URL as the path of a file."""
 
     async def fetch(self, url: str, path: Path, *, is_media: bool = False) -> Source:
-        shutil.copy(url.removeprefix(HOST), path)
+        path.write_bytes(Path(url.removeprefix(HOST)).read_bytes())
         return Source(url=url, path=path, size=path.stat().st_size)
+
+
+class NoDecoders:
+    """Calls functions in this process, where a test needs no child."""
+
+    async def call(self, function: Callable[..., R], *arguments: Any, timeout_seconds: float) -> R:
+        with ExitStack() as opened:
+            return function(*(_opened(argument, opened) for argument in arguments))
 
 
 class Studio:
     """Runs tasks one after the other; `told` is the progress of the last."""
 
-    def __init__(self, directory: Path, decoders: Decoders) -> None:
+    def __init__(
+        self, directory: Path, decoders: Decoders | NoDecoders, downloads: Downloads
+    ) -> None:
         self.told: list[dict[str, Any]] = []
         self.programs = programs()
         self._directory = directory
         self._decoders = decoders
+        self._downloads = downloads
         self._runs = 0
 
     async def run(
@@ -54,7 +65,7 @@ class Studio:
             timeout_seconds=60,
             limits=limits or MediaLimits(),
             sources=Sources(
-                "acme", settings=nobody, store=nobody, outputs=nobody, downloads=Folder()
+                "acme", settings=nobody, store=nobody, outputs=nobody, downloads=self._downloads
             ),
             decoders=self._decoders,
             programs=self.programs,
@@ -74,12 +85,22 @@ class Studio:
 
 @asynccontextmanager
 async def open_studio(directory: Path) -> AsyncIterator[Studio]:
+    """With a real decoder, and files of this machine as sources."""
     settings = DecoderSettings(
         count=1, memory_bytes=512 * MIB, cpu_seconds=20, max_jobs=1000, warm=("tasks.toolkit",)
     )
     async with Decoders(settings) as decoders:
-        yield Studio(directory, decoders)
+        yield Studio(directory, decoders, Folder())
 
 
 def url(path: Path) -> str:
     return f"{HOST}{path}"
+
+
+def _opened(argument: Any, opened: ExitStack) -> Any:
+    if not isinstance(argument, Source | File):
+        return argument
+    flags = os.O_RDONLY if isinstance(argument, Source) else os.O_RDWR | os.O_CREAT
+    descriptor = os.open(argument.path, flags)
+    opened.callback(os.close, descriptor)
+    return descriptor

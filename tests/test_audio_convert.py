@@ -17,9 +17,9 @@ from dragon.task import MediaLimits
 from tasks.audio.convert import convert
 from tests.clips import SOUND, Clips
 from tests.converting_sounds import made, samples
-from tests.pictures import MEDIA, write
+from tests.pictures import write
 from tests.studio import Studio, open_studio, url
-from tests.support import DEADLINE_SECONDS
+from tests.support import DEADLINE_SECONDS, MEDIA
 
 TAGS = ("-metadata", "title=Häst", "-metadata", "artist=Bob", "-metadata", "encoded_by=Me")
 COVER = ("-f", "lavfi", "-i", "color=red:s=32x32:r=25:d=0.04", "-map", "0", "-map", "1")

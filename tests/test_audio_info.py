@@ -9,7 +9,8 @@ from dragon.errors import TaskFailed
 from dragon.task import MediaLimits
 from tasks.audio.info import Info, inspect
 from tests.clips import SOUND, Clips
-from tests.pictures import MEDIA, URL, write
+from tests.pictures import URL, write
+from tests.support import MEDIA
 
 TAGS = ("-metadata", "title=Häst\n2", "-metadata", "artist=Bob", "-metadata", "encoded_by=Me")
 COVER = ("-f", "lavfi", "-i", "color=red:s=32x32:r=25:d=0.04", "-map", "0", "-map", "1")

@@ -17,8 +17,9 @@ from dragon.task import MediaLimits
 from tasks.audio.waveform import WaveformParams, render, waveform
 from tasks.toolkit.audio.peaks import Bins, Extremes
 from tests.clips import SOUND, Clips
-from tests.pictures import LIMITS, MEDIA, URL, write
+from tests.pictures import LIMITS, URL, write
 from tests.studio import open_studio, url
+from tests.support import MEDIA
 from tests.workbench import refusal
 
 STEPS = "aevalsrc='lt(t,1)*0.25*sin(2*PI*2000*t)+gte(t,1)*sin(2*PI*2000*t)':d=2:s=48000"

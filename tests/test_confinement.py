@@ -9,6 +9,7 @@ import pytest
 from dragon.errors import TaskFailed
 from tests import isolated_functions as functions
 from tests.decoders import MIB, Logs, call, children, in_force, output, source
+from tests.support import ROOT
 
 
 def kernel_shows(pid: int) -> dict[str, str]:
@@ -53,9 +54,8 @@ async def test_a_child_reaches_no_network() -> None:
 async def test_a_child_reads_and_writes_nothing_but_its_descriptors(tmp_path: Path) -> None:
     canary = source(tmp_path / "canary", b"secret")
     target = output(tmp_path / "made")
-    project = Path(functions.__file__).parent.parent
-    unreadable = [canary.path, project, project / "pyproject.toml", "/etc/passwd", "/proc/self"]
-    unwritable = [tmp_path / "new", target.path, "/dev/shm/new", project / "dragon/new"]
+    unreadable = [canary.path, ROOT, ROOT / "pyproject.toml", "/etc/passwd", "/proc/self"]
+    unwritable = [tmp_path / "new", target.path, "/dev/shm/new", ROOT / "dragon/new"]
     async with children() as decoders:
         read = await call(decoders, functions.read, list(map(str, unreadable)))
         written = await call(decoders, functions.write, list(map(str, unwritable)))

@@ -15,7 +15,8 @@ from tasks.toolkit.media import probe
 from tasks.toolkit.media.media import AudioStream, Media, Ratio, VideoStream, Wanted
 from tests.clips import BOTH, PICTURE, RECIPES, SOUND, Clips
 from tests.decoders import call, children, source
-from tests.pictures import CAT, MEDIA, URL, write
+from tests.pictures import CAT, URL, write
+from tests.support import MEDIA
 
 LIMITS = MediaLimits()
 KINDS = {

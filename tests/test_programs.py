@@ -11,6 +11,7 @@ from dragon.errors import ProgramFailed, TaskFailed, TaskInterrupted
 from dragon.task import Source
 from tests.decoders import MIB, Logs, output, source
 from tests.programs import TEST_PICTURE, code, in_force, programs, python
+from tests.support import ROOT
 
 TRIES = """
 import json, sys
@@ -62,8 +63,7 @@ async def test_a_program_reads_and_writes_nothing_outside(
     tmp_path: Path, run_directory: Path
 ) -> None:
     canary = source(tmp_path / "canary", b"secret")
-    project = Path(__file__).parent.parent
-    unreadable = [canary.path, tmp_path, project / "pyproject.toml", "/etc/passwd", "/proc/self"]
+    unreadable = [canary.path, tmp_path, ROOT / "pyproject.toml", "/etc/passwd", "/proc/self"]
     unwritable = [tmp_path / "new", canary.path, "/dev/shm/new", run_directory / ".." / "new"]
     text = f"""
 import os

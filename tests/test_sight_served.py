@@ -10,7 +10,8 @@ from tests import music
 from tests.broker import Broker
 from tests.clips import run_ffmpeg
 from tests.conftest import Api, Origin
-from tests.pictures import MEDIA, psnr
+from tests.pictures import psnr
+from tests.support import MEDIA
 from tests.test_bad_sources import failure
 
 LOOKING = ("image.face", "image.saliency", "image.smartcrop")

@@ -1,27 +1,19 @@
 """video.concat: videos of all kinds become one, with picture and sound in time."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import av
 import pytest
-import pytest_asyncio
 
 from dragon.errors import TaskFailed
 from dragon.task import MediaLimits
 from tasks.video.concat import Concatenated, concat
 from tests.clips import Clips
-from tests.studio import Studio, open_studio, url
+from tests.studio import Studio, url
 from tests.watching_videos import beeps, flashes, picture
 
 X264 = ("-c:v", "libx264", "-preset", "ultrafast")
-
-
-@pytest_asyncio.fixture
-async def studio(tmp_path: Path) -> AsyncIterator[Studio]:
-    async with open_studio(tmp_path) as studio:
-        yield studio
 
 
 async def made(studio: Studio, *paths: Path, **params: Any) -> Concatenated:

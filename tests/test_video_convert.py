@@ -1,12 +1,10 @@
 """video.convert: each parameter's effect, and what is refused."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import av
 import pytest
-import pytest_asyncio
 from pyvips import Image
 
 from dragon.errors import TaskFailed
@@ -14,14 +12,8 @@ from dragon.task import MediaLimits
 from tasks.video.convert import convert
 from tests.clips import Clips
 from tests.converting_videos import X264, made, similarity, streams
-from tests.studio import Studio, open_studio, url
+from tests.studio import Studio, url
 from tests.watching_videos import beeps, flashes
-
-
-@pytest_asyncio.fixture
-async def studio(tmp_path: Path) -> AsyncIterator[Studio]:
-    async with open_studio(tmp_path) as studio:
-        yield studio
 
 
 async def test_by_default_it_makes_an_mp4_that_plays_everywhere(

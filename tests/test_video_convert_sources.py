@@ -1,23 +1,15 @@
 """video.convert: what survives of films of every kind, and that no other file is one."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from pyvips import Image
 
 from dragon.errors import TaskFailed
 from tests.clips import BOTH, PICTURE, Clips
 from tests.converting_videos import X264, made, similarity, streams
-from tests.studio import Studio, open_studio
+from tests.studio import Studio
 from tests.watching_videos import picture
-
-
-@pytest_asyncio.fixture
-async def studio(tmp_path: Path) -> AsyncIterator[Studio]:
-    async with open_studio(tmp_path) as studio:
-        yield studio
 
 
 async def test_sound_that_goes_on_longer_than_the_picture_is_no_damage(

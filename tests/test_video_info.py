@@ -8,7 +8,8 @@ from dragon.errors import TaskFailed
 from dragon.task import MediaLimits
 from tasks.video.info import Info, inspect
 from tests.clips import Clips
-from tests.pictures import MEDIA, URL, write
+from tests.pictures import URL, write
+from tests.support import MEDIA
 
 
 def info_of(path: Path) -> Info:

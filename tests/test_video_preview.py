@@ -9,7 +9,8 @@ from tasks.toolkit.geometry import Size
 from tasks.toolkit.pictures.grids import grid_of
 from tasks.video.preview import preview, web_vtt
 from tests.clips import Clips
-from tests.pictures import MEDIA, URL
+from tests.pictures import URL
+from tests.support import MEDIA
 from tests.test_video_strip import GREYS
 from tests.workbench import make, refusal
 
@@ -71,7 +72,7 @@ def test_a_real_film_has_a_tile_a_second() -> None:
     assert (board.result.tile_width, board.result.tile_height) == (160, 90)
     assert board.spans[-1] == (5, 5.312)
     assert board.text.startswith("WEBVTT\n\n00:00:00.000 --> 00:00:01.000\n")
-    assert board.names == {"output"}
+    assert board.names == {"output.jpg"}
 
 
 def test_a_tile_that_is_repeated_keeps_its_place(clips: Clips) -> None:

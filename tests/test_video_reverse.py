@@ -1,13 +1,11 @@
 """video.reverse: backwards, frame by frame, however many pieces that takes."""
 
-from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import av
 import pytest
-import pytest_asyncio
 
 from dragon.errors import TaskFailed
 from dragon.task import Context, MediaLimits, Source, task
@@ -16,15 +14,9 @@ from tasks.toolkit.media import probe
 from tasks.toolkit.video.clips import Clip
 from tasks.video.reverse import Reversed, ReverseParams, pieces, reverse, reverse_within
 from tests.clips import PICTURE, Clips
-from tests.studio import Studio, open_studio, url
+from tests.studio import Studio, url
 
 X264 = ("-c:v", "libx264", "-preset", "ultrafast")
-
-
-@pytest_asyncio.fixture
-async def studio(tmp_path: Path) -> AsyncIterator[Studio]:
-    async with open_studio(tmp_path) as studio:
-        yield studio
 
 
 async def reverse_within_little(params: ReverseParams, ctx: Context) -> Reversed:

@@ -10,7 +10,8 @@ from dragon.task import MediaLimits
 from tasks.toolkit.geometry import Size
 from tests.clips import PICTURE, Clips
 from tests.films import Still, by_hand, png
-from tests.pictures import MEDIA, URL, psnr, write
+from tests.pictures import URL, psnr, write
+from tests.support import MEDIA
 
 BUNNY = MEDIA / "bigbuckbunny.mp4"
 HEVC = ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=none:crf=8")

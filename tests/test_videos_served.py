@@ -8,7 +8,8 @@ from tests.broker import Broker
 from tests.clips import Clips
 from tests.conftest import Api, Origin
 from tests.fetching import Canary
-from tests.pictures import MEDIA, psnr
+from tests.pictures import psnr
+from tests.support import MEDIA
 from tests.test_bad_sources import failure
 
 TASKS = (

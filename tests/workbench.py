@@ -1,55 +1,37 @@
-"""Runs a task on local files, in this process: what needs no server, worker or decoder child."""
+"""Runs a task on files in memory, in this process: what needs no server or decoder child."""
 
 import asyncio
-import os
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_type_hints
+from typing import Any
 
 import msgspec
 from pyvips import Image
 
-from dragon.task import Context, File, MediaLimits, Source, TaskFailed
+from dragon.task import File, MediaLimits, Source, TaskFailed
 from tests.pictures import LIMITS, write
+from tests.studio import NoDecoders, Studio
 
-T = TypeVar("T")
 
+class InMemory:
+    """Downloads of these files, by URL; `fetched` are those that were asked for."""
 
-class Workbench:
-    """A task's Context: `files` are what its URLs lead to, `told` is the progress."""
-
-    def __init__(self, directory: Path, files: Mapping[str, bytes], limits: MediaLimits) -> None:
-        self.limits = limits
-        self.told: list[Any] = []
+    def __init__(self, files: Mapping[str, bytes]) -> None:
         self.fetched: list[str] = []
-        self._directory = directory
         self._files = files
 
-    async def fetch(self, url: str, *, is_media: bool = False) -> Source:
+    async def fetch(self, url: str, path: Path, *, is_media: bool = False) -> Source:
         self.fetched.append(url)
-        path = write(self._directory / f"source{len(self.fetched)}", self._files[url])
-        return Source(url=url, path=path, size=path.stat().st_size)
-
-    def output(self, name: str, content_type: str) -> File:
-        path = self._directory / f"output-{name}"
-        return File(name=name, filename=name, content_type=content_type, path=path)
-
-    def progress(self, value: Any) -> None:
-        self.told.append(msgspec.to_builtins(value))
-
-    async def isolated(self, function: Callable[..., T], *arguments: Any) -> T:
-        with ExitStack() as opened:
-            return function(*(_opened(argument, opened) for argument in arguments))
+        return Source(url=url, path=write(path, self._files[url]), size=len(self._files[url]))
 
 
 class Made:
     """What a task made of files: its result, the bytes of its files, the picture in `output`."""
 
-    def __init__(self, workbench: Workbench, result: Any) -> None:
-        self.told = workbench.told
-        self.fetched = workbench.fetched
+    def __init__(self, result: Any, told: list[dict[str, Any]], fetched: list[str]) -> None:
+        self.told = told
+        self.fetched = fetched
         self.result = result
         values = msgspec.structs.asdict(result)
         files = {name: file for name, file in values.items() if isinstance(file, File)}
@@ -68,35 +50,23 @@ class Made:
 
 
 def make(
-    task: Callable[[Any, Context], Awaitable[Any]],
+    task: Callable[[Any, Any], Awaitable[Any]],
     files: Mapping[str, bytes],
     limits: MediaLimits = LIMITS,
     **params: Any,
 ) -> Made:
     """Run the task with these parameters, as they come in JSON."""
-    asked = msgspec.convert(params, get_type_hints(task, include_extras=True)["params"])
+    downloads = InMemory(files)
     with tempfile.TemporaryDirectory() as directory:
-        workbench = Workbench(Path(directory), files, limits)
-
-        async def run() -> Any:
-            return await task(asked, cast(Context, workbench))
-
-        return Made(workbench, asyncio.run(run()))
+        studio = Studio(Path(directory), NoDecoders(), downloads)
+        result = asyncio.run(studio.run(task, params, limits))
+        return Made(result, studio.told, downloads.fetched)
 
 
-def refusal(task: Callable[[Any, Context], Awaitable[Any]], *arguments: Any, **params: Any) -> str:
+def refusal(task: Callable[[Any, Any], Awaitable[Any]], *arguments: Any, **params: Any) -> str:
     """The words with which the task fails."""
     try:
         make(task, *arguments, **params)
     except TaskFailed as refused:
         return refused.message
     raise AssertionError("it was made")
-
-
-def _opened(argument: Any, opened: ExitStack) -> Any:
-    if not isinstance(argument, Source | File):
-        return argument
-    flags = os.O_RDONLY if isinstance(argument, Source) else os.O_RDWR | os.O_CREAT
-    descriptor = os.open(argument.path, flags)
-    opened.callback(os.close, descriptor)
-    return descriptor

@@ -16,7 +16,7 @@ from redis.exceptions import (
 )
 
 from dragon.errors import InvalidSettings, Unavailable
-from dragon.store.topologies import MAX_CONNECTIONS, Cluster, connect_by_sentinel, never_again
+from dragon.store.topologies import Cluster, connect_by_sentinel, pool_options
 from dragon.urls import split_valkey_url
 
 SCRIPTS = {
@@ -69,15 +69,7 @@ def connect(url: str, timeout_seconds: float) -> redis.Redis:
 
 def _connect_to_one(url: str, timeout_seconds: float) -> redis.Redis:
     try:
-        pool = redis.BlockingConnectionPool.from_url(
-            url,
-            max_connections=MAX_CONNECTIONS,
-            timeout=timeout_seconds,
-            socket_timeout=timeout_seconds,
-            socket_connect_timeout=timeout_seconds,
-            retry=never_again(),
-            retry_on_error=[],
-        )
+        pool = redis.BlockingConnectionPool.from_url(url, **pool_options(timeout_seconds))
     except ValueError as error:
         raise InvalidSettings(f"redis: {error}") from None
     return redis.Redis.from_pool(pool)

@@ -23,6 +23,18 @@ def never_again() -> Retry:
     return Retry(NoBackoff(), 0)
 
 
+def pool_options(timeout_seconds: float) -> dict[str, Any]:
+    """Of a pool that keeps callers waiting for a free connection, up to the timeout."""
+    return {
+        "max_connections": MAX_CONNECTIONS,
+        "timeout": timeout_seconds,
+        "socket_timeout": timeout_seconds,
+        "socket_connect_timeout": timeout_seconds,
+        "retry": never_again(),
+        "retry_on_error": [],
+    }
+
+
 def connect_by_sentinel(servers: ValkeyServers, timeout_seconds: float) -> redis.Redis:
     """A client whose new connections go to whichever server the Sentinels call the primary."""
     sentinel = _Sentinels(  # type: ignore[no-untyped-call]
@@ -37,15 +49,10 @@ def connect_by_sentinel(servers: ValkeyServers, timeout_seconds: float) -> redis
     pool = _SentinelPool(  # type: ignore[no-untyped-call]
         servers.service,
         sentinel,
-        max_connections=MAX_CONNECTIONS,
-        timeout=timeout_seconds,
-        socket_timeout=timeout_seconds,
-        socket_connect_timeout=timeout_seconds,
-        retry=never_again(),
-        retry_on_error=[],
         username=servers.username,
         password=servers.password,
         db=servers.db,
+        **pool_options(timeout_seconds),
     )
     return redis.Redis.from_pool(pool)
 
