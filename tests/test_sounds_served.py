@@ -8,13 +8,8 @@ import av
 import pytest
 from pyvips import Image
 
-from tests.broker import Broker
 from tests.clips import Clips
 from tests.conftest import Api, Origin
-from tests.fetching import Canary
-from tests.test_bad_sources import failure
-
-TASKS = ("audio.convert", "audio.info", "audio.waveform")
 
 pytestmark = pytest.mark.usefixtures("no_bugs")
 
@@ -78,36 +73,3 @@ async def test_a_parameter_that_is_not_right_is_named(
     final = await api.run(task_name=task_name, url="http://a.example/b", **problem)
     assert final["status"] == "error"
     assert name in final["result"]
-
-
-@pytest.mark.parametrize("task", TASKS)
-async def test_what_is_no_sound_is_told_at_the_first_try(
-    task: str, api: Api, broker: Broker, origin: Origin, clips: Clips
-) -> None:
-    origin.bodies = {
-        "empty": b"",
-        "page": b"<!doctype html><html></html>",
-        "cut.m4a": clips("aac.m4a").read_bytes()[:3000],
-        "silent.gif": clips("moving.gif").read_bytes(),
-    }
-    for name in origin.bodies:
-        url = origin.url(name)
-        words = "has no audio stream" if name == "silent.gif" else "is not a valid audio file"
-        assert await failure(api, broker, url, task) == f"File '{url}' {words}"
-
-
-@pytest.mark.parametrize("task", TASKS)
-async def test_a_playlist_is_refused_and_what_it_names_is_not_asked_for(
-    task: str, api: Api, broker: Broker, origin: Origin, canary: Canary
-) -> None:
-    other = f"http://127.0.0.1:{canary.port}/sound.mp3"
-    origin.bodies = {
-        "list.m3u8": f"#EXTM3U\n#EXTINF:1,\n{other}\n#EXT-X-ENDLIST\n".encode(),
-        "list.mp3": b"\xff\xfb\x90\x44#EXTM3U\n" + other.encode(),
-        "list.txt": f"ffconcat version 1.0\nfile '{other}'\n".encode(),
-    }
-    for name in origin.bodies:
-        url = origin.url(name)
-        words = f"File '{url}' is not a valid audio file"
-        assert await failure(api, broker, url, task) == words
-    assert not canary.was_touched
