@@ -254,11 +254,14 @@ class Store:
         return await self.run("progress", shard, [part for parts in progresses for part in parts])
 
     async def _send_reads(self, keys: Sequence[str]) -> list[Record | None]:
+        # Whoever waits for the same job reads it at the same moment.
+        distinct = list(dict.fromkeys(keys))
         async with translated_errors(), self.client.pipeline(transaction=False) as pipeline:
-            for key in keys:
+            for key in distinct:
                 pipeline.hmget(self.keys.job(key), *_RECORD_FIELDS)
             answers = await pipeline.execute()
-        return [_record(key, answer) for key, answer in zip(keys, answers, strict=True)]
+        records = {key: _record(key, answer) for key, answer in zip(distinct, answers, strict=True)}
+        return [records[key] for key in keys]
 
     async def run(self, name: str, shard: int, arguments: Sequence[Any]) -> Any:
         """What the script of that name answers, which moves jobs of one shard."""

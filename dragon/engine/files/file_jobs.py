@@ -1,6 +1,7 @@
 """Finds the job whose files answer a request: one that has ended, one that runs, or a new one."""
 
 import asyncio
+import functools
 import hashlib
 from collections.abc import Set
 from datetime import datetime
@@ -12,7 +13,7 @@ from dragon.engine.definitions import Definition
 from dragon.engine.engine import Engine
 from dragon.engine.files.ended import EndedJobs
 from dragon.engine.watching import Watch
-from dragon.schemas import Record, decode_status, find_file
+from dragon.schemas import Record, Update, decode_status, find_file
 from dragon.settings import Account, Settings
 from dragon.store.clock import StoreClock
 from dragon.store.submission import Submission
@@ -70,7 +71,7 @@ class FileJobs:
             answered = await self._engine.queue(submission)
             if not answered:
                 watch.skip(update)
-                await _news(watch, wish)
+                await _news(watch, wish, update)
                 return await self._follow(watch, update.key, wish)
         [record] = answered
         if wish.is_granted(record):
@@ -129,22 +130,29 @@ class FileJobs:
             if is_late or wish.is_granted(record):
                 return record
             watch.skip(record.update)
-            await _news(watch, wish)
+            await _news(watch, wish, record.update)
 
 
-async def _news(watch: Watch, wish: Wish) -> None:
-    """Wait for the end, or for a result that may hold the file, or for the deadline."""
+async def _news(watch: Watch, wish: Wish, known: Update) -> None:
+    """Wait for the end, or for another result, which may hold the file, or for the deadline."""
+    result = _result_of(known)
     try:
         async with asyncio.timeout_at(wish.deadline):
             if not wish.filename:
                 await watch.ends()
                 return
             while changes := await watch.changes():
-                if any(_has_result(change.line) for change in changes):
+                if any(_result_of(change) != result for change in changes):
                     return
     except TimeoutError:
         return
 
 
-def _has_result(line: bytes) -> bool:
-    return decode_status(line).result is not msgspec.UNSET
+class _Told(Struct):
+    result: msgspec.Raw = msgspec.Raw()
+
+
+@functools.lru_cache(maxsize=1)
+def _result_of(update: Update) -> bytes:
+    """As it is encoded. Hundreds may wait for one job, and each progress repeats the result."""
+    return bytes(msgspec.json.decode(update.line, type=_Told).result)
