@@ -11,6 +11,7 @@ from dragon.store.store import Store
 from tests.conftest import Api
 from tests.gate import Gate
 from tests.jobs import submission
+from tests.stores import counters
 from tests.support import Dragon, eventually, read_lines
 
 
@@ -117,6 +118,21 @@ async def test_counters_and_queues_forget_cancelled_jobs(store: Store) -> None:
         counts: Any = await store.client.hgetall(base + name)
         assert set(counts.values()) <= {b"0"}
     assert await store.client.zcard(base + "leases") == 0
+
+
+async def test_many_jobs_are_cancelled_by_several_calls_none_of_which_takes_long(
+    store: Store,
+) -> None:
+    request = submission(store, 1200)
+    await store.submit(request)
+    first, *others = (job.key for job in request.jobs)
+    # The script itself travels with the first call.
+    await store.cancel([first])
+    await store.client.config_resetstat()
+    await store.cancel(others)
+    statistics: Any = await store.client.info("commandstats")
+    assert statistics["cmdstat_evalsha"]["calls"] == 3
+    assert await counters(store) == {}
 
 
 async def test_of_a_cancelled_task_no_file_is_left(api: Api, dragon: Dragon, gate: Gate) -> None:

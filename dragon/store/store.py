@@ -26,7 +26,7 @@ from dragon.schemas import (
     encode,
 )
 from dragon.settings import Settings
-from dragon.store.batch import Batch
+from dragon.store.batch import MAX_SIZE, Batch
 from dragon.store.clock import StoreClock
 from dragon.store.connection import connect, load_scripts, translated_errors
 from dragon.store.keys import Keys
@@ -194,8 +194,9 @@ class Store:
     async def cancel(self, keys: Sequence[str]) -> None:
         """End jobs that have not ended; their workers are told to stop them."""
         for shard in range(self.keys.shards):
-            if mine := [key for key in keys if self.keys.shard_of(key) == shard]:
-                await self.run("cancel", shard, mine)
+            mine = [key for key in keys if self.keys.shard_of(key) == shard]
+            for start in range(0, len(mine), MAX_SIZE):
+                await self.run("cancel", shard, mine[start : start + MAX_SIZE])
 
     async def expire(self, shard: int, limit: int, hold_seconds: float) -> list[Record]:
         """Ended jobs whose time is over, oldest first; nobody else gets them for so long.
@@ -228,8 +229,7 @@ class Store:
         async with translated_errors(), self.client.pipeline(transaction=False) as pipeline:
             for key in keys:
                 pipeline.hget(self.keys.job(key), "job")
-            blobs: list[bytes | None] = await pipeline.execute()
-        return blobs
+            return list(await pipeline.execute())
 
     # How the batches travel.
 
