@@ -1,6 +1,7 @@
 """Stores of each cloud: whose keys are used, and what Google's own client does over the wire."""
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,18 @@ async def test_keys_of_the_settings_are_not_mixed_with_a_session_of_the_environm
     assert f"Credential={ACCESS_KEY}%2F" in url
     assert "X-Amz-Expires=60&" in url
     assert "Security-Token" not in url
+
+
+async def test_a_url_is_signed_for_the_method_that_asks(bucket: Bucket) -> None:
+    get, head = "", ""
+    # The second in which they are signed must be the same.
+    while not get or _signed_at(get) != _signed_at(head):
+        get, head = [await bucket.signed_url(PATH, 60, is_head=one) for one in (False, True)]
+    assert get != head
+
+
+def _signed_at(url: str) -> list[str]:
+    return re.findall(r"X-Amz-Date=\w+", url)
 
 
 async def test_without_keys_those_of_the_environment_are_used(

@@ -106,6 +106,18 @@ async def test_a_part_that_is_not_there_is_refused(api: Api, path: str, asked: s
     assert answer.headers["Content-Range"] == f"bytes */{size}"
 
 
+@pytest.mark.parametrize("asked", ["bytes=0-1,5-6", "bytes=-0", "lines=1-2", "bytes=", "nothing"])
+async def test_what_is_no_single_range_of_bytes_is_not_looked_at(
+    api: Api, path: str, asked: str
+) -> None:
+    whole = (await api.ask("GET", path)).body
+    strange = asked.encode() + b"\r\nX-Strange: \xff\xfe"
+    request = b"GET %b HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nRange: %b\r\n\r\n"
+    answer = await send_raw(api.url, request % (path.encode(), strange))
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert answer.endswith(b"\r\n\r\n" + whole)
+
+
 async def test_a_condition_that_does_not_hold_is_told_and_kept_by_no_cache(
     api: Api, path: str
 ) -> None:

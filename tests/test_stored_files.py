@@ -21,7 +21,7 @@ from tests.http_faults import Fault, FaultyServer, choose
 from tests.keeper import Keeper
 from tests.s3 import ACCESS_KEY, PREFIX, S3, SECRET_KEY, Look
 from tests.stores import FILE
-from tests.support import CONFIG, DEADLINE_SECONDS, MEDIA, Dragon, Part, eventually
+from tests.support import CONFIG, DEADLINE_SECONDS, MEDIA, Dragon, Part, eventually, send_raw
 
 KEEP = 'output_store = "media"\nretention_seconds = 1000\nvolatile_seconds = 300\n'
 VOLATILE = {"type": "volatile"}
@@ -187,12 +187,22 @@ async def test_a_part_of_another_version_is_not_mixed_in(api: Api) -> None:
         assert (await api.ask("GET", path, headers=headers)).status == status
 
 
-@pytest.mark.parametrize("asked", ["bytes=5000-", "bytes=9-5", "lines=1-2"])
+@pytest.mark.parametrize("asked", ["bytes=5000-", "bytes=9-5", f"bytes={'9' * 5000}-"])
 async def test_a_part_that_is_not_there_is_refused(api: Api, asked: str) -> None:
     _, path = await write(api)
     answer = await api.ask("GET", path, headers={"Range": asked})
     assert answer.status == 416
     assert answer.headers["Content-Range"] == "bytes */5000"
+
+
+@pytest.mark.parametrize("asked", ["bytes=0-1,5-6", "bytes=-0", "lines=1-2", "bytes=", "nothing"])
+async def test_what_is_no_single_range_of_bytes_is_not_looked_at(api: Api, asked: str) -> None:
+    _, path = await write(api, "meow", 1000)
+    strange = asked.encode() + b"\r\nX-Strange: \xff\xfe"
+    request = b"GET %b HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nRange: %b\r\n\r\n"
+    answer = await send_raw(api.url, request % (path.encode(), strange))
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert answer.endswith(b"\r\n\r\n" + b"meow" * 1000)
 
 
 async def test_a_large_file_is_sent_whole(api: Api) -> None:
@@ -224,6 +234,9 @@ async def test_the_store_serves_for_a_while(api: Api, presigning: Api) -> None:
     assert "X-Amz-Expires=600&" in url
     async with api.session.get(url) as response:
         assert (response.content_type, await response.read()) == ("text/plain", b"meow " * 1000)
+    # Signed for this method alone, it must not answer the other from a cache.
+    head = await presigning.ask("HEAD", path)
+    assert (head.status, head.headers["Cache-Control"]) == (302, "no-store")
     file = await presigning.ask("GET", f"/v2/file?task={key}")
     assert urlsplit(file.headers["Location"]).path == path
 

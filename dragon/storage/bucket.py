@@ -91,11 +91,12 @@ class Bucket:
                 options["if_match"] = stored.etag
             yield await self._ask("get", self._get(path, options), path)
 
-    async def signed_url(self, path: str, seconds: int) -> str:
-        """Where anybody may read the file for so long."""
+    async def signed_url(self, path: str, seconds: int, *, is_head: bool = False) -> str:
+        """Where anybody may read the file for so long; or with `is_head` ask for its head alone."""
         import obstore
 
-        signing = obstore.sign_async(self._store, "GET", path, timedelta(seconds=seconds))
+        method: Any = "HEAD" if is_head else "GET"
+        signing = obstore.sign_async(self._store, method, path, timedelta(seconds=seconds))
         return await self._ask("sign", signing)
 
     def public_url(self, path: str) -> str:

@@ -1,5 +1,6 @@
 """Output files: choosing one by name, redirecting to it, serving it."""
 
+import re
 from contextlib import suppress
 from typing import Annotated
 
@@ -72,6 +73,8 @@ REDIRECTED = Answer(
 )
 NO_FILE = told("The key or the name of the file is unknown.", WrongRequest, Failure)
 
+_ONE_RANGE = re.compile(r"bytes=(?:[0-9]+-[0-9]*|-0*[1-9][0-9]*)", re.IGNORECASE)
+
 _FILE_HEADERS = {
     "Accept-Ranges": "bytes",
     "Cache-Control": "how long it is kept",
@@ -108,6 +111,7 @@ class FilesHandler:
         key, filename = request.match_info["key"], request.match_info["filename"]
         if not is_key(key):
             raise web.HTTPNotFound
+        request = _with_one_range(request)
         record = await self._jobs.read(key)
         file = next((file for file in record.files if file.filename == filename), None)
         if file is None:
@@ -133,18 +137,20 @@ class FilesHandler:
         if bucket is None:
             raise web.HTTPNotFound
         if bucket.settings.presigned_seconds and file.content_type not in LINKING_TYPES:
-            return await self._redirect_signed(bucket, record, file)
+            return await self._redirect_signed(request, bucket, record, file)
         return await send_stored(request, bucket, file, self._headers(record))
 
     async def _redirect_signed(
-        self, bucket: Bucket, record: Record, file: OutputFile
+        self, request: web.Request, bucket: Bucket, record: Record, file: OutputFile
     ) -> web.Response:
         """To a URL that outlives the redirect, and is outlived by the file."""
         seconds = bucket.settings.presigned_seconds
         if record.update.is_final:
             seconds = max(1, min(seconds, self._jobs.seconds_left(record)))
-        url = await bucket.signed_url(file.path, seconds)
-        return redirect_to(url, cache_control(seconds / 2 if record.update.is_final else 0))
+        is_head = request.method == hdrs.METH_HEAD
+        url = await bucket.signed_url(file.path, seconds, is_head=is_head)
+        is_kept = record.update.is_final and not is_head
+        return redirect_to(url, cache_control(seconds / 2 if is_kept else 0))
 
     def _headers(self, record: Record) -> dict[str, str]:
         return {
@@ -157,6 +163,19 @@ class FilesHandler:
             "X-Content-Type-Options": "nosniff",
             "Content-Security-Policy": "default-src 'none'; sandbox",
         }
+
+
+def _with_one_range(request: web.Request) -> web.Request:
+    """As if nothing else than one range of bytes could be asked for: then all of it is sent."""
+    if _ONE_RANGE.fullmatch(request.headers.get(hdrs.RANGE, "bytes=0-")):
+        return request
+    others = [
+        (name, value)
+        for name, value in request.headers.items()
+        # The library cannot copy what is no text.
+        if name.lower() != "range" and value.isascii()
+    ]
+    return request.clone(headers=others)
 
 
 class _File(web.FileResponse):
