@@ -175,7 +175,7 @@ def build_web(
     faces += [FilesHandler(jobs, outputs), Placeholders()]
     faces.append(WebHookDeliveries(settings, accounts, store))
     files = StoredFiles(settings, store, outputs, jobs)
-    faces.append(Storage(settings, accounts, files, store.clock))
+    faces.append(Storage(settings, accounts, files))
     routes = [route for face in faces for route in face.routes()]
     app.add_routes([*routes, *Descriptions(settings, engine.registry, routes).routes()])
     return app

@@ -1,6 +1,7 @@
 """The index of stored files on a real Valkey: it holds those of ended jobs, as long as they do."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,6 +60,17 @@ async def test_files_are_stored_when_their_job_ends(store: Store, index: StoredI
     assert await index.usage("acme") == 43
     assert await index.usage("other") == 0
     assert await entries(index, "other") == []
+
+
+async def test_no_file_is_stored_later_than_now_whatever_a_server_takes_for_that(
+    store: Store, index: StoredIndex
+) -> None:
+    held = await run_one(store)
+    store.clock.set(store.clock.now() - 3600, time.monotonic())
+    assert store.clock.now() < await index.now_us() / 1e6 - 3500
+    await finish(store, held, files=made(held, 1))
+    [entry] = await index.page("acme", 0, "", "", 10)
+    assert 0 <= await index.now_us() - entry.stored_us < 60e6
 
 
 async def test_an_end_that_is_written_again_stores_nothing_twice(

@@ -14,7 +14,6 @@ from dragon.http.requests.bodies import read_body
 from dragon.http.requests.storage_parameters import MAX_DAYS, StorageParameters
 from dragon.schemas import Time
 from dragon.settings import Settings
-from dragon.store.clock import StoreClock
 from dragon.task import HttpUrl
 
 MAX_LISTED = 10_000
@@ -84,13 +83,10 @@ SET_EXPIRATION = About(
 class Storage:
     """For whoever has an account's secret, and of that account alone."""
 
-    def __init__(
-        self, settings: Settings, accounts: Accounts, files: StoredFiles, clock: StoreClock
-    ) -> None:
+    def __init__(self, settings: Settings, accounts: Accounts, files: StoredFiles) -> None:
         self._settings = settings
         self._accounts = accounts
         self._files = files
-        self._clock = clock
 
     def routes(self) -> list[Route]:
         files, expiration = "/v2/storage/files", "/v2/storage/expiration"
@@ -117,7 +113,7 @@ class Storage:
 
     async def delete(self, request: web.Request) -> web.Response:
         account, parameters = await self._read(request)
-        selection = self._select(parameters)
+        selection = self._select(parameters, await self._files.now_us())
         is_dry = parameters.take_boolean("dry_run")
         # What is given wrongly has words of its own, and would not delete all.
         is_narrowed = parameters.has_any("urls", "from", "to", "max_age")
@@ -144,7 +140,7 @@ class Storage:
         account = self._accounts.authenticate_owner(request, body)
         return account.name, StorageParameters(request, body)
 
-    def _select(self, parameters: StorageParameters) -> Selection:
+    def _select(self, parameters: StorageParameters, now_us: int) -> Selection:
         selection = Selection(
             path=parameters.take_path(),
             urls=parameters.take_urls(self._settings.max_tasks_per_request),
@@ -157,6 +153,6 @@ class Storage:
         max_age_seconds = parameters.take_max_age()
         if max_age_seconds is None:
             return selection
-        oldest_us = int((self._clock.now() - max_age_seconds) * 1e6)
+        oldest_us = now_us - int(max_age_seconds * 1e6)
         last_us = oldest_us if last_us is None else min(last_us, oldest_us)
         return msgspec.structs.replace(selection, last_us=last_us)

@@ -82,6 +82,12 @@ class StoredIndex:
         count, size = await self._store.run("unstore", shard, [account, packed])
         return count, size
 
+    async def now_us(self) -> int:
+        """Valkey's own time, in which files are stored: exact, unlike a server's notion of it."""
+        async with translated_errors():
+            seconds, microseconds = await self._store.client.time()
+        return int(seconds) * 1_000_000 + int(microseconds)
+
     async def usage(self, account: str) -> int:
         """Bytes of all files."""
         return sum(int(size or 0) for size in await self._fields("usage", account))

@@ -128,6 +128,10 @@ class StoredFiles:
         usage = await self._index.usage(account)
         return Deletion(deleted=deleted, freed=freed, usage=usage)
 
+    async def now_us(self) -> int:
+        """Not before any file that is stored by now: on the clock of those that stored them."""
+        return await self._index.now_us()
+
     async def expiration(self, account: str) -> Expiration:
         days = await self._index.lifetime_days(account)
         if days is not None:
