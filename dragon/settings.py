@@ -123,6 +123,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     webhook_retry_seconds: Pauses = (
         0.0, 5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0
     )  # fmt: skip
+    webhook_connections: Positive = 25
     webhook_retention_seconds: Positive = 30 * 86_400
 
     decoders: Annotated[int, Meta(ge=0)] = 0

@@ -70,15 +70,18 @@ def hooked(
     *events: State,
     attempts: int = 3,
     pause_seconds: float = 0,
+    connections: int = 0,
+    host: str = "receiver",
 ) -> Submission:
     """The same request, with the ends of all its jobs told to somebody."""
     hooks = {
         job.key: Hook(
             key=store.keys.hook_key(job.key),
-            urls={event: f"http://receiver/{event}?token=1" for event in events},
+            urls={event: f"http://{host}/{event}?token=1" for event in events},
             attempts=attempts,
             pause_seconds=pause_seconds,
             retention_seconds=60,
+            connections=connections,
         )
         for job in plain.jobs
     }

@@ -36,9 +36,9 @@ async def tried(store: Store, held: Claim, state: State, pause_seconds: float = 
     return await Deliveries(store).tried(held, state, line, how, pause_seconds=pause_seconds)
 
 
-async def ended(store: Store, *events: State, state: State = "success") -> str:
+async def ended(store: Store, *events: State, state: State = "success", **options: Any) -> str:
     """A job that has ended so, and whose ends of these kinds are told."""
-    [key] = await submit(store, hooked(store, submission(store), *events))
+    [key] = await submit(store, hooked(store, submission(store), *events, **options))
     [held] = await claim(store)
     assert await finish(store, held, state)
     return key
@@ -278,6 +278,44 @@ async def test_each_try_takes_one_turn(store: Store, pause_seconds: float) -> No
     await claim_delivery(store)
     finishes: Any = store.client.hgetall(store.keys.base(0) + "fair:hook")
     assert float((await finishes)[b"@acme"]) == 2
+
+
+async def test_one_receiver_gets_so_many_at_once_and_the_others_do_not_wait_for_it(
+    store: Store,
+) -> None:
+    for _ in range(5):
+        await ended(store, *BOTH, connections=2)
+    slow = [*await claim(store, 10, kind="hook")]
+    assert len(slow) == 2
+    assert await claim(store, 10, kind="hook") == []
+    # Another receiver of the account's, and this one of another account's.
+    await ended(store, "error", state="error", connections=2, host="RECEIVER:81")
+    await ended_of(store, "other")
+    others = await claim(store, 10, kind="hook")
+    assert sorted(one.job.account for one in others) == ["acme", "other"]
+    # Whatever frees the receiver, the next one gets its room.
+    assert await tried(store, slow.pop(), "success")
+    slow += await claim(store, 10, kind="hook")
+    assert await tried(store, slow.pop(), "queued", 60)
+    slow += await claim(store, 10, kind="hook")
+    assert await store.retry(slow[0], b"{}", pause_seconds=0, is_counted=False)
+    assert len(await claim(store, 10, kind="hook")) == 1
+
+
+async def test_deliveries_that_waited_for_their_receiver_take_turns_with_those_of_others(
+    store: Store,
+) -> None:
+    for _ in range(8):
+        await ended(store, *BOTH, connections=4)
+    slow = await claim(store, 10, kind="hook")
+    # Time passes by what others do meanwhile.
+    for _ in range(20):
+        await ended_of(store, "other")
+    await claim(store, 10, kind="hook")
+    for held in slow:
+        await tried(store, held, "success")
+    accounts = {one.job.account for one in await claim(store, 4, kind="hook")}
+    assert accounts == {"acme", "other"}
 
 
 async def ended_of(store: Store, account: str) -> str:

@@ -61,7 +61,7 @@ async def test_counters_hold_through_any_mix_and_return_to_zero(
         names = ["leases", "delayed", "expiry", *(f"ready:{kind}" for kind in KINDS)]
         counts = [await store.client.zcard(store.keys.base(0) + name) for name in names]
         assert counts == [0] * len(names)
-        for name in ("parked:*", "children:*", "stored:*", "job:*"):
+        for name in ("running", "parked*", "children:*", "stored:*", "job:*"):
             found = store.client.scan_iter(store.keys.base(0) + name)
             assert not [name async for name in found]
 
@@ -121,7 +121,9 @@ async def step(
         request = submission(
             store, mix.randint(1, 5), account=account, kind=kind, limits=Limits(running=running)
         )
-        keys += await submit(store, hooked(store, request, "success", "error"))
+        connections = mix.randint(0, 2)
+        request = hooked(store, request, "success", "error", connections=connections)
+        keys += await submit(store, request)
     elif choice == 1:
         slots = {kind: mix.randint(0, 3) for kind in KINDS}
         held += (await mix.choice([store, hasty]).claim("worker", slots, 0)).claims

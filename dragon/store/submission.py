@@ -21,7 +21,8 @@ class Idempotency(Struct, frozen=True, kw_only=True):
 class Hook(Struct, frozen=True, kw_only=True):
     """Where the end of a job is told: the address for each final state that somebody waits for.
 
-    `key` is that of the delivery, which is a job too and has a retention of its own.
+    `key` is that of the delivery, which is a job too and has a retention of its own. `connections`
+    are how many deliveries of its account one receiver gets at once, 0 for any number.
     """
 
     key: str
@@ -29,6 +30,7 @@ class Hook(Struct, frozen=True, kw_only=True):
     attempts: int
     pause_seconds: float
     retention_seconds: int
+    connections: int = 0
 
 
 class Submission(Struct, frozen=True, kw_only=True):
@@ -114,5 +116,12 @@ def _pack_hook(hook: Hook, job: Job, weight: float) -> tuple[Any, ...]:
         fields = msgspec.structs.asdict(delivery)
         del fields["queued"]
         blobs[event] = encode(fields).decode().removeprefix("{")
-    retention_ms, pause_ms = hook.retention_seconds * 1000, int(hook.pause_seconds * 1000)
-    return hook.key, hook.attempts, retention_ms, pause_ms, 1 / weight, blobs
+    return (
+        hook.key,
+        hook.attempts,
+        hook.retention_seconds * 1000,
+        int(hook.pause_seconds * 1000),
+        1 / weight,
+        blobs,
+        hook.connections,
+    )

@@ -49,6 +49,7 @@ def hook_of(
         attempts=len(settings.webhook_retry_seconds),
         pause_seconds=jittered(settings.webhook_retry_seconds[0]),
         retention_seconds=settings.webhook_retention_seconds,
+        connections=settings.webhook_connections,
     )
 
 

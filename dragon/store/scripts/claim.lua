@@ -23,9 +23,10 @@ local offer = base .. 'offer:' .. worker
 local function claim_one(kind, key, tag)
   local is = redis.call('HMGET', base .. 'job:' .. key, 'job', 'account', 'queued', 'version',
     'token', 'attempt', 'limit')
-  if is_full(kind, is[2], is[7]) then
-    redis.call('ZADD', base .. 'parked:' .. kind .. ':' .. is[2], tag, key)
-    count('parked', is[2], 1)
+  local party = party_of(key, kind, is[2])
+  if is_full(kind, party, is[7]) then
+    redis.call('ZADD', base .. 'parked:' .. kind .. ':' .. party, tag, key)
+    count('parked', party, 1)
     return
   end
   local changes, told = start(key, kind, is, ARGV[4], ARGV[5])
@@ -34,7 +35,7 @@ local function claim_one(kind, key, tag)
   newest = math.max(newest, tonumber(tag))
 end
 
--- Whether jobs may be left: parking passes over those of accounts that are full, bounded, so that
+-- Whether jobs may be left: parking passes over those of parties that are full, bounded, so that
 -- no call takes long.
 local function claim_some(kind, free)
   local wanted, tries = #claimed + free, 1000

@@ -14,13 +14,14 @@
 --   ready:<kind>           zset   jobs that wait for a worker, by fair-queue tag
 --   fair:<kind>            hash   next free tag of each account; field "" is the virtual time
 --   alone:<kind>           zset   jobs that lost their worker, on their last attempt, by tag
---   parked:<kind>:<acct>   zset   jobs of an account that runs as many as it may, by tag
---   parked                 hash   how many each account has of those
+--   parked:<kind>:<party>  zset   jobs of a party that runs as many as it may, by tag
+--   parked                 hash   how many each party has of those
 --   delayed                zset   jobs that wait for a retry, by due time (ms)
 --   leases                 zset   claimed jobs, by end of lease (ms)
 --   expiry                 zset   ended jobs, by the time they may be forgotten (ms)
---   queued, running        hash   jobs of each account in that state; those of class flow, which
---                                 wait for others, count as queued only, those of hook not at all
+--   queued                 hash   jobs of each account that wait, but those of class hook
+--   running                hash   jobs of each party that run, but those of class flow, which wait
+--                                 for others; the party is the account, see party_of
 --   rate                   hash   time (ms) at which each account's minute is free again
 --   reuse:<fingerprint>    string key of the job that answers the same request
 --   idempotent:<acct>:<k>  list   what a repeated request is known by: its body, then its jobs
@@ -125,7 +126,10 @@ end
 local function deliver()
   for name, fields in pairs(counts) do
     for field, by in pairs(fields) do
-      if by ~= 0 then redis.call('HINCRBY', base .. name, field, by) end
+      -- There may be any number of parties: of those that have nothing left nothing is kept.
+      if by ~= 0 and redis.call('HINCRBY', base .. name, field, by) == 0 then
+        redis.call('HDEL', base .. name, field)
+      end
     end
   end
   for name, values in pairs(scores) do in_parts('ZADD', name, values) end
@@ -154,24 +158,48 @@ local function enqueue(key, kind, tag)
   wake(kind)
 end
 
--- There is room for one more of the account's jobs: one that was parked may take it.
-local function unpark(account)
-  if counted('parked', account) == 0 then return end
+local function turn_of(account, cost)
+  local tags = redis.call('HMGET', base .. 'fair:hook', '', '@' .. account)
+  local tag = math.max(tonumber(tags[1]) or 0, tonumber(tags[2]) or 0)
+  redis.call('HSET', base .. 'fair:hook', '@' .. account, tag + cost)
+  return tag
+end
+
+-- Other jobs keep their turn when they are queued again or unparked. A delivery may have waited for a
+-- day: it would come before all others, and those to one dead receiver would take all slots.
+local function take_turn(key)
+  local is = redis.call('HMGET', base .. 'job:' .. key, 'account', 'cost')
+  local tag = turn_of(is[1], is[2])
+  redis.call('HSET', base .. 'job:' .. key, 'tag', tag)
+  return tag
+end
+
+-- Of whose jobs only so many run at once: the account's, or of deliveries those of the account to
+-- one receiver, so that one that is dead leaves slots to the others.
+local function party_of(key, kind, account)
+  if kind ~= 'hook' then return account end
+  return account .. ' ' .. (redis.call('HGET', base .. 'job:' .. key, 'receiver') or '')
+end
+
+-- There is room for one more of the party's jobs: one that was parked may take it.
+local function unpark(party)
+  if counted('parked', party) == 0 then return end
   for _, kind in ipairs(KINDS) do
-    local parked = redis.call('ZPOPMIN', base .. 'parked:' .. kind .. ':' .. account)
+    local parked = redis.call('ZPOPMIN', base .. 'parked:' .. kind .. ':' .. party)
     if parked[1] then
-      count('parked', account, -1)
-      enqueue(parked[1], kind, parked[2])
+      count('parked', party, -1)
+      enqueue(parked[1], kind, kind == 'hook' and take_turn(parked[1]) or parked[2])
       return
     end
   end
 end
 
--- A job that waits for its children must not keep them from running; deliveries are not asked for.
+-- A job that waits for its children must not keep them from running.
 local function is_limited(kind)
-  return kind ~= 'flow' and kind ~= 'hook'
+  return kind ~= 'flow'
 end
 
+-- Deliveries are not asked for.
 local function count_queued(kind, account, by)
   if kind ~= 'hook' then count('queued', account, by) end
 end
@@ -180,18 +208,20 @@ end
 local function leave_running(key, kind, account)
   drop('leases', key)
   if not is_limited(kind) then return end
-  count('running', account, -1)
-  unpark(account)
+  local party = party_of(key, kind, account)
+  count('running', party, -1)
+  unpark(party)
 end
 
 -- A job that waits, wherever it does, waits no longer.
 local function leave_queue(key, kind, account)
+  local party = party_of(key, kind, account)
   -- It may have been unparked for a room that nobody takes now.
   for _, place in ipairs({'ready:', 'alone:'}) do
-    if redis.call('ZREM', base .. place .. kind, key) == 1 then unpark(account) end
+    if redis.call('ZREM', base .. place .. kind, key) == 1 then unpark(party) end
   end
-  local parked = redis.call('ZREM', base .. 'parked:' .. kind .. ':' .. account, key)
-  count('parked', account, -parked)
+  local parked = redis.call('ZREM', base .. 'parked:' .. kind .. ':' .. party, key)
+  count('parked', party, -parked)
   redis.call('ZREM', base .. 'delayed', key)
   count_queued(kind, account, -1)
 end
@@ -205,9 +235,9 @@ local function holds(key, token)
   return is_held_by(token, redis.call('HMGET', base .. 'job:' .. key, 'token', 'state'))
 end
 
-local function is_full(kind, account, limit)
+local function is_full(kind, party, limit)
   if tonumber(limit) == 0 or not is_limited(kind) then return false end
-  return counted('running', account) >= tonumber(limit)
+  return counted('running', party) >= tonumber(limit)
 end
 
 -- A queued job goes to a worker: what changes in its record, and what the worker needs.
@@ -219,7 +249,7 @@ local function start(key, kind, is, at, lease_ms)
   local line = '{"status":"executing","key":"' .. key .. '","events":{"queued":"' .. queued
     .. '","started":"' .. started .. '"}}'
   put('leases', now + lease_ms, key)
-  if is_limited(kind) then count('running', account, 1) end
+  if is_limited(kind) then count('running', party_of(key, kind, account), 1) end
   count_queued(kind, account, -1)
   tell(key, version, 'executing', line)
   return {'state', 'executing', 'version', version, 'line', line, 'token', token,

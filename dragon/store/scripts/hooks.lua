@@ -5,9 +5,10 @@
 --                                 when they were made: "<queued><key>", all with one score
 --   tries:<key>            list   how each try went, as JSON
 --   cost                   of a delivery: what it moves its account's next turn by
+--   receiver               of a delivery: the host and port that it goes to
 --
 -- A job's `hook` is MessagePack: {key of the delivery, tries, retention ms, ms before the first try,
--- cost, {state: blob of the delivery, without its beginning}}.
+-- cost, {state: blob of the delivery, without its beginning}, how many one receiver gets at once}.
 
 local MAX_TRIES_KEPT = 50
 local OUTCOMES = {queued = 'pending', executing = 'pending', success = 'delivered', error = 'failed'}
@@ -16,32 +17,21 @@ local function list_of(state, account)
   return base .. 'deliveries:' .. OUTCOMES[state] .. ':' .. account
 end
 
-local function turn_of(account, cost)
-  local tags = redis.call('HMGET', base .. 'fair:hook', '', '@' .. account)
-  local tag = math.max(tonumber(tags[1]) or 0, tonumber(tags[2]) or 0)
-  redis.call('HSET', base .. 'fair:hook', '@' .. account, tag + cost)
-  return tag
-end
-
--- Other jobs keep their turn when they are queued again. A delivery may have waited for a day: it
--- would come before all others, and those to one dead receiver would take all slots.
-local function take_turn(key)
-  local is = redis.call('HMGET', base .. 'job:' .. key, 'account', 'cost')
-  local tag = turn_of(is[1], is[2])
-  redis.call('HSET', base .. 'job:' .. key, 'tag', tag)
-  return tag
+-- The host and port of the URL in the blob of a delivery.
+local function receiver_of(blob)
+  return string.lower(string.match(blob, '"url":"%a+://([^/?#"]*)') or '')
 end
 
 -- A job has ended: queues the delivery of its status, if somebody is to be told of that end.
 local function send_hook(account, hook, state, line)
-  local key, tries, retention, pause_ms, cost, blobs = unpack(hook)
+  local key, tries, retention, pause_ms, cost, blobs, limit = unpack(hook)
   if not blobs[state] then return end
   local queued, tag = iso(), turn_of(account, cost)
   redis.call('HSET', base .. 'job:' .. key, 'job', '{"queued":"' .. queued .. '",' .. blobs[state],
-    'account', account, 'kind', 'hook', 'task', 'webhook', 'queued', queued, 'limit', 0,
+    'account', account, 'kind', 'hook', 'task', 'webhook', 'queued', queued, 'limit', limit or 0,
     'attempts', tries, 'retention', retention, 'state', 'queued', 'version', 1, 'token', 0,
-    'attempt', 0, 'tag', tag, 'cost', cost, 'body', line, 'line', '{"status":"queued","key":"' .. key
-    .. '","events":{"queued":"' .. queued .. '"}}')
+    'attempt', 0, 'tag', tag, 'cost', cost, 'receiver', receiver_of(blobs[state]), 'body', line,
+    'line', '{"status":"queued","key":"' .. key .. '","events":{"queued":"' .. queued .. '"}}')
   redis.call('ZADD', list_of('queued', account), 0, queued .. key)
   if pause_ms > 0 then
     redis.call('ZADD', base .. 'delayed', now + pause_ms, key)
