@@ -7,14 +7,16 @@ from email.utils import formatdate
 from typing import Any
 
 from aiohttp import web
+from yarl import URL
 
 from dragon.engine.network.webhooks import MAX_RETRY_AFTER_SECONDS
+from tests.broker import Broker
 from tests.conftest import Api
 from tests.fetching import Canary, Handler, serving
 from tests.gate import Gate
 from tests.hooking import created, hello, outcomes, settled, waiting_seconds
 from tests.receivers import Receiver, receiving
-from tests.support import DEADLINE_SECONDS, WEBHOOK_TRIES
+from tests.support import DEADLINE_SECONDS, WEBHOOK_TRIES, until
 
 OTHER = {"Authorization": "Secret other-secret"}
 
@@ -245,10 +247,14 @@ async def test_an_endless_answer_is_not_read(api: Api) -> None:
 
 
 async def test_a_slow_receiver_holds_up_neither_tasks_nor_other_deliveries(
-    api: Api, receiver: Receiver
+    api: Api, receiver: Receiver, broker: Broker
 ) -> None:
     receiver.answers.extend([receiver.hold] * 50)
     slow = await created(api, *[hello(receiver)] * 50)
+    # It gets 25 at once; what is more waits for those.
+    await until(
+        lambda: broker.client.hget("dragon:{0}:parked", f"acme {URL(receiver.url).authority}")
+    )
     assert await tried(api, 200) == [200]
     receiver.is_open.set()
     for key in slow:
