@@ -43,7 +43,7 @@ lease_seconds = 2.0
 retry_base_seconds = 0.1
 drain_seconds = 1.0
 webhook_retry_seconds = [0.0, 0.1, 0.1, 0.1]
-webhook_timeout_seconds = 1.0
+webhook_timeout_seconds = 3.0
 wait_seconds = 0.5
 
 [[accounts]]

@@ -40,7 +40,7 @@ async def test_a_worker_that_drains_hands_the_delivery_back(
         worker.terminate()
         await eventually(lambda: not is_alive(worker))
 
-    # It has a second to answer, and the worker one to drain: whichever is over first.
+    # The worker drains for a second; it has three to answer.
     key, [first, second] = await told_twice(client, receiver, drain)
     assert first.id == second.id
     assert outcomes(await settled(client, key))[-1] == 204

@@ -184,7 +184,7 @@ async def test_lost_connections_and_silence_are_tried_again(api: Api, receiver: 
     [key] = await created(api, hello(receiver))
     assert outcomes(await settled(api, key)) == [
         "the connection to the server was lost",
-        "there was no answer within 1 seconds (setting webhook_timeout_seconds)",
+        "there was no answer within 3 seconds (setting webhook_timeout_seconds)",
         204,
     ]
 
