@@ -13,9 +13,10 @@ class Broker:
 
     async def count_jobs(self) -> int:
         """All that was ever accepted: a request that was refused leaves it as it was."""
-        return len([key async for key in self.client.scan_iter("dragon:*:job:*", count=10_000)])
+        # A scan may come by the same key twice.
+        return len({key async for key in self.client.scan_iter("dragon:*:job:*", count=10_000)})
 
     async def attempts(self, key: str) -> int:
-        [name] = [name async for name in self.client.scan_iter(f"dragon:*:job:{key}", count=10_000)]
+        [name] = {name async for name in self.client.scan_iter(f"dragon:*:job:{key}", count=10_000)}
         answer: Any = self.client.hget(name, "attempt")
         return int(await answer)

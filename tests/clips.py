@@ -13,6 +13,9 @@ SOUND = ("-f", "lavfi", "-i", f"sine=frequency=440:duration={SECONDS}")
 BOTH = (*PICTURE, *SOUND, "-shortest")
 _X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "10")
 
+ENDLESS = ("-f", "lavfi", "-i", "color=size=16x16:rate=5:duration=3000", "-preset", "ultrafast")
+"""Of a film that takes long to enlarge."""
+
 RECIPES: dict[str, Sequence[str]] = {
     "h264.mp4": (*BOTH, *_X264, "-c:a", "aac"),
     "fragments.mp4": (*BOTH, *_X264, "-movflags", "frag_keyframe+empty_moov"),

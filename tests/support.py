@@ -168,11 +168,13 @@ class Dragon:
 
     def find(self, *words: str) -> list[psutil.Process]:
         """Living processes of the family whose command line has all these words."""
-        return [
-            process
-            for process in self.family()
-            if is_alive(process) and all(word in process.cmdline() for word in words)
-        ]
+        found = []
+        for process in self.family():
+            # Any may end meanwhile.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if is_alive(process) and set(words) <= set(process.cmdline()):
+                    found.append(process)
+        return found
 
     def worker(self) -> psutil.Process:
         return wait_for(lambda: next(iter(self.find("dragon", "worker")), None))
@@ -181,12 +183,18 @@ class Dragon:
         return wait_for(lambda: next(iter(self.find("dragon", "serve")), None))
 
     def valkey(self) -> psutil.Process:
-        return wait_for(
-            lambda: next((one for one in self.family() if one.name().startswith("valkey")), None)
-        )
+        return wait_for(lambda: next(iter(self._named("valkey")), None))
 
     def decoders(self) -> list[psutil.Process]:
         return self.worker().children()
+
+    def _named(self, name: str) -> list[psutil.Process]:
+        found = []
+        for process in self.family():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if process.name().startswith(name):
+                    found.append(process)
+        return found
 
     def _read(self) -> None:
         assert self.process.stdout

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from dragon.store.store import Store
@@ -12,7 +11,7 @@ from tests.conftest import Api
 from tests.gate import Gate
 from tests.jobs import submission
 from tests.stores import counters
-from tests.support import Dragon, eventually, read_lines
+from tests.support import Dragon, eventually, is_alive, read_lines
 
 
 def heavy_gate(path: Path) -> dict[str, Any]:
@@ -59,20 +58,16 @@ async def test_the_slots_of_cancelled_tasks_are_free_again(api: Api, tmp_path: P
 async def test_the_child_that_decodes_for_a_cancelled_task_is_killed(
     api: Api, dragon: Dragon
 ) -> None:
-    before = {child.pid for child in dragon.decoders()}
-    _, [created] = await api.post("/v1/create", {"tasks": [{"task_name": "site.spin"}]})
-
-    busy: list[psutil.Process] = []
-
-    def find_busy() -> list[psutil.Process]:
-        children = [child for child in dragon.decoders() if child.pid in before]
-        busy.extend(child for child in children if child.status() == psutil.STATUS_RUNNING)
-        return busy
-
-    await eventually(find_busy)
-    [child] = busy
+    body = {"tasks": {"task_name": "site.hold"}}
+    async with api.session.post(
+        api.url + "/v1/create_stream", json=body, headers=api.headers
+    ) as stream:
+        [created] = await stream_list(stream)
+        while "progress" not in (status := json.loads(await stream.content.readline())):
+            assert status["status"] == "executing"
+    [child] = [one for one in dragon.decoders() if one.pid == status["progress"]]
     await api.post("/v1/cancel", {"tasks": created["key"]})
-    await eventually(lambda: not child.is_running())
+    await eventually(lambda: not is_alive(child))
 
 
 async def test_a_task_that_has_ended_is_left_as_it_is(api: Api) -> None:

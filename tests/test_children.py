@@ -1,6 +1,7 @@
 """Jobs that run others as their children, with real workers that are killed and told to stop."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from dragon.store.store import Store
 from tests.conftest import Api
 from tests.faults import attempts, create, ends
 from tests.gate import Gate
-from tests.support import CONFIG, DEADLINE_SECONDS, Dragon, eventually
+from tests.support import CONFIG, DEADLINE_SECONDS, Dragon, eventually, read_lines
 from tests.topologies import api_of
 
 HELLO = {"task_name": "hello", "name": "John"}
@@ -24,10 +25,6 @@ def parent(*children: dict[str, Any], **parameters: Any) -> dict[str, Any]:
 
 def text(words: str) -> dict[str, Any]:
     return {"task_name": "site.text", "text": words}
-
-
-def steps(count: int) -> dict[str, Any]:
-    return {"task_name": "site.steps", "steps": count}
 
 
 async def family(own: Dragon, key: str) -> list[str]:
@@ -75,14 +72,17 @@ async def test_children_are_their_parents_in_all_that_clients_see(api: Api, drag
     assert [job.depth for job in jobs] == [0, 1, 1, 2]
 
 
-async def test_a_parent_tells_how_far_its_children_are(api: Api) -> None:
+async def test_a_parent_tells_how_far_its_children_are(api: Api, gate: Gate) -> None:
+    children = [gate.task("site.told_gate") | {"progress": number} for number in (5, 7)]
     async with api.session.post(
-        api.url + "/v1/create_stream", json={"tasks": parent(steps(4), steps(4))},
-        headers=api.headers,
-    ) as stream:  # fmt: skip
-        lines = [line async for line in stream.content]
-    assert any(b'"progress":{"0":' in line and b'"1":' in line for line in lines)
-    assert b'"status":"success"' in lines[-1]
+        api.url + "/v1/create_stream", json={"tasks": parent(*children)}, headers=api.headers
+    ) as stream:
+        await stream.content.readline()
+        while json.loads(await stream.content.readline()).get("progress") != {"0": 5, "1": 7}:
+            pass
+        gate.open()
+        *_, last = await read_lines(stream)
+    assert last["status"] == "success"
 
 
 async def test_a_parent_fails_in_its_childs_words_and_its_other_children_end(

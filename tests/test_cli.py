@@ -138,31 +138,28 @@ def test_without_a_server_here_the_command_asks_which(tmp_path: Path) -> None:
     assert f"which server? none runs with the data directory {tmp_path}" in ended.stderr
 
 
-@pytest.mark.parametrize(("name", "percent"), [("site.steps", "[0-4]"), ("site.figures", "[248]0")])
+@pytest.mark.parametrize(("progress", "percent"), [("3", "3%"), ('{"fraction": 0.4}', "40%")])
 def test_a_terminal_sees_a_progress_bar_and_a_pipe_only_the_result(
-    dragon: Dragon, name: str, percent: str
+    dragon: Dragon, tmp_path: Path, progress: str, percent: str
 ) -> None:
+    gate = tmp_path / "gate"
+    task = ("site.told_gate", f"path={gate}", f"progress={progress}")
     terminal, child_side = pty.openpty()
     with subprocess.Popen(
-        [*COMMAND, "create", name, "steps=5", "--wait"],
+        [*COMMAND, "create", *task, "--wait"],
         env=environment(DRAGON_URL=dragon.url, DRAGON_SECRET=SECRET, TERM="xterm"),
         stdout=subprocess.PIPE,
         stderr=child_side,
     ) as process:
         os.close(child_side)
-        seen = read_terminal(terminal)
+        seen = b""
+        with contextlib.suppress(OSError), open(terminal, "rb", buffering=0) as file:
+            while part := file.read(4096):
+                seen += part
+                if b"executing" in seen and re.search(rf"\b{percent}".encode(), seen):
+                    gate.touch()
         assert process.stdout
         printed = process.stdout.read()
     assert process.returncode == 0
-    assert json.loads(printed)["result"] == 5
-    assert "executing" in seen
-    assert re.search(rf"\b{percent}%", seen)
-
-
-def read_terminal(terminal: int) -> str:
-    """All that is written until the other side closes."""
-    seen = b""
-    with contextlib.suppress(OSError), open(terminal, "rb", buffering=0) as file:
-        while part := file.read(4096):
-            seen += part
-    return seen.decode()
+    assert json.loads(printed)["result"] == "open"
+    assert gate.exists()

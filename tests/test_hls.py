@@ -18,7 +18,7 @@ from playwright.async_api import Page
 from yarl import URL
 
 from tests.browser import LISTED, PAGES, needs_chromium
-from tests.clips import Clips
+from tests.clips import ENDLESS, Clips
 from tests.conftest import Api, Origin
 from tests.support import DEADLINE_SECONDS, ROOT, Dragon, eventually, read_lines
 
@@ -236,9 +236,7 @@ async def test_a_pipeline_streams_what_another_step_made(api: Api, film: str) ->
 async def test_it_tells_how_fast_it_is_and_cancelling_it_stops_what_encodes(
     api: Api, dragon: Dragon, origin: Origin, clips: Clips
 ) -> None:
-    gray = ("-f", "lavfi", "-i", "color=size=16x16:rate=25:duration=3000")
-    endless = clips("endless.mp4", *gray, "-preset", "ultrafast")
-    origin.bodies["endless.mp4"] = endless.read_bytes()
+    origin.bodies["endless.mp4"] = clips("endless.mp4", *ENDLESS).read_bytes()
     definition = {
         "task_name": "video.hls", "url": origin.url("endless.mp4"), "enlarge": True,
         "renditions": ["720p", "1080p"],

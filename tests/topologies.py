@@ -1,6 +1,7 @@
 """Valkeys that are more than one server, made of real ones: watched by Sentinels, or a cluster."""
 
 import contextlib
+import os
 import random
 import signal
 import socket
@@ -111,9 +112,9 @@ class Watched:
         second = stack.enter_context(Node(folder, *options, *replica_of))
         self.nodes = {first.port: first, second.port: second}
         wait_until(lambda: second.info("replication").get("master_link_status") == "up")
-        self.sentinels = [SentinelNode(folder, first, quorum=2) for _ in range(3)]
-        for sentinel in self.sentinels:
-            stack.enter_context(sentinel)
+        self.sentinels = [
+            stack.enter_context(SentinelNode(folder, first, quorum=2)) for _ in range(3)
+        ]
         wait_until(lambda: all(sentinel.is_ready() for sentinel in self.sentinels))
 
     @property
@@ -181,10 +182,12 @@ def three_nodes(folder: Path) -> Iterator[ThreeNodes]:
 def free_port() -> int:
     """A port that nobody uses now, nor the one 10,000 above it, where a cluster's nodes talk.
 
-    Below those that the kernel gives away by itself, so that nobody gets it meanwhile.
+    Below those that the kernel gives away by itself, and apart from those of other test processes,
+    so that nobody gets it meanwhile.
     """
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:
-        port = random.randrange(10_000, 22_000)
+        port = random.randrange(10_000 + process % 12 * 1000, 11_000 + process % 12 * 1000)
         if is_free(port) and is_free(port + 10_000):
             return port
 

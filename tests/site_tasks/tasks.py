@@ -6,7 +6,17 @@ import os
 import signal
 from pathlib import Path
 
-from dragon.task import Context, File, Params, Result, SourceUrl, TaskFailed, TaskInterrupted, task
+from dragon.task import (
+    Context,
+    File,
+    Params,
+    Result,
+    SourceUrl,
+    TaskFailed,
+    TaskInterrupted,
+    Tell,
+    task,
+)
 
 
 class GateParams(Params, frozen=True, kw_only=True):
@@ -22,6 +32,17 @@ async def gate(params: GateParams, ctx: Context) -> str:
     while not path.exists():
         await asyncio.sleep(0.02)
     return path.read_text() or "open"
+
+
+class ToldGateParams(GateParams, frozen=True, kw_only=True):
+    progress: int | dict[str, float]
+
+
+@task("site.told_gate", timeout_seconds=300)
+async def told_gate(params: ToldGateParams, ctx: Context) -> str:
+    """Like the gate, and say so far it is."""
+    ctx.progress(params.progress)
+    return await gate(params, ctx)
 
 
 @task("site.heavy_gate", kind="heavy", timeout_seconds=300)
@@ -82,15 +103,6 @@ async def steps(params: StepsParams, ctx: Context) -> int:
     """Report each step as progress."""
     for step in range(params.steps):
         ctx.progress(step)
-        await asyncio.sleep(0.12)
-    return params.steps
-
-
-@task("site.figures")
-async def figures(params: StepsParams, ctx: Context) -> int:
-    """Report each step as long tasks do."""
-    for step in range(params.steps):
-        ctx.progress({"fraction": step / params.steps, "frames": step})
         await asyncio.sleep(0.12)
     return params.steps
 
@@ -168,14 +180,15 @@ class HoldParams(Params, frozen=True, kw_only=True):
 
 @task("site.hold")
 async def hold(params: HoldParams, ctx: Context) -> str:
-    """Keep a decoder child busy."""
-    return await ctx.isolated(hold_now, params.seconds)
+    """Keep a decoder child busy; the progress is its process."""
+    return await ctx.isolated(hold_now, params.seconds, ctx.progress)
 
 
-def hold_now(seconds: float) -> str:
+def hold_now(seconds: float, tell: Tell) -> str:
     """Runs in a decoder child."""
     import time
 
+    tell(os.getpid())
     time.sleep(seconds)
     return "held"
 
