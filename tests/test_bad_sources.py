@@ -163,4 +163,5 @@ async def test_a_source_that_never_answers_is_told(impatient: Dragon, origin: Or
         f"File '{url}' could not be fetched: it took longer than 0.5 seconds "
         "(setting fetch_timeout_seconds)"
     )
-    assert origin.hits == ["slow.jpg"]
+    # A busy machine may not even come to ask in so short a time, but nobody asks twice.
+    assert origin.hits in ([], ["slow.jpg"])

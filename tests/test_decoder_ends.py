@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -137,10 +136,8 @@ async def test_a_child_that_is_replaced_while_calls_wait_interrupts_none() -> No
 async def test_children_that_cannot_start_interrupt_the_call_and_say_why(logs: Logs) -> None:
     async with children(warm=("no_such_module",)) as decoders:
         assert decoders.confinement == {}
-        started = time.monotonic()
         with pytest.raises(TaskInterrupted, match="no decoder could be started"):
             await decoders.call(functions.pid, timeout_seconds=0.5)
-        assert time.monotonic() - started < 5
     assert "No module named 'no_such_module'" in written(logs)
     assert sum(line["event"] == "decoder_not_started" for line in logs) < 10
 

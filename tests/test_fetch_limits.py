@@ -75,10 +75,8 @@ async def test_a_file_that_becomes_a_drip_ends_long_before_the_limit_of_time(
             await writer.drain()
             await asyncio.sleep(0.02)
 
-    started = asyncio.get_running_loop().time()
     async with talking(talk) as server:
-        error = await failure(f"{server}/", tmp_path, fetch_timeout_seconds=1.2)
-    assert asyncio.get_running_loop().time() - started < 1.1
+        error = await failure(f"{server}/", tmp_path, fetch_timeout_seconds=1.5)
     assert isinstance(error, TaskFailed)
     assert error.message.endswith(
         "it came slower than 1024 bytes per second (setting fetch_min_bytes_per_second)"
@@ -86,20 +84,25 @@ async def test_a_file_that_becomes_a_drip_ends_long_before_the_limit_of_time(
 
 
 async def test_a_steady_file_may_take_longer_than_one_window(tmp_path: Path) -> None:
+    sent, window_seconds = 0, 1.0
+
     async def talk(writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 48000\r\n\r\n")
-        for _ in range(48):
+        nonlocal sent
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        began = asyncio.get_running_loop().time()
+        while asyncio.get_running_loop().time() < began + 1.2 * window_seconds:
             writer.write(b"a" * 1000)
+            sent += 1000
             await writer.drain()
             await asyncio.sleep(0.02)
 
     limits = Settings(
-        fetch_allow=("127.0.0.1",), fetch_timeout_seconds=2.4, fetch_min_bytes_per_second=100
+        fetch_allow=("127.0.0.1",),
+        fetch_timeout_seconds=3 * window_seconds,
+        fetch_min_bytes_per_second=100,
     )
-    started = asyncio.get_running_loop().time()
     async with talking(talk) as server:
-        assert (await fetch(f"{server}/", tmp_path, limits)).size == 48_000
-    assert asyncio.get_running_loop().time() - started > 0.8
+        assert (await fetch(f"{server}/", tmp_path, limits)).size == sent
 
 
 async def test_the_limit_of_time_counts_all_redirects_together(tmp_path: Path) -> None:
@@ -112,7 +115,8 @@ async def test_the_limit_of_time_counts_all_redirects_together(tmp_path: Path) -
         error = await failure(
             f"{server}/", tmp_path, fetch_timeout_seconds=0.5, fetch_max_redirects=100
         )
-    assert asyncio.get_running_loop().time() - started < 2
+    # A hundred redirects would take twenty seconds.
+    assert asyncio.get_running_loop().time() - started < 15
     assert isinstance(error, TaskFailed)
     assert error.message.endswith("it took longer than 0.5 seconds (setting fetch_timeout_seconds)")
 
@@ -126,7 +130,9 @@ async def test_a_file_without_end_ends_at_the_limit_of_time(tmp_path: Path) -> N
             await asyncio.sleep(0.01)
 
     async with talking(talk) as server:
-        error = await failure(f"{server}/", tmp_path, fetch_timeout_seconds=0.6)
+        error = await failure(
+            f"{server}/", tmp_path, fetch_timeout_seconds=0.6, fetch_min_bytes_per_second=1
+        )
     assert isinstance(error, TaskFailed)
     assert "(setting fetch_timeout_seconds)" in error.message
 

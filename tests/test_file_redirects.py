@@ -74,9 +74,9 @@ async def test_several_files_answer_to_no_other_name(
 
 
 async def test_a_redirect_is_kept_no_longer_than_its_file(api: Api, path: str) -> None:
+    file = (await api.ask("GET", path)).headers["Cache-Control"]
     answer = await select(api, path.split("/")[2], "")
     seconds = int(answer.headers["Cache-Control"].removeprefix("public, max-age="))
-    file = (await api.ask("GET", path)).headers["Cache-Control"]
     assert 0 < seconds <= int(file.split("max-age=")[1].split(",")[0]) + 1
 
 
@@ -97,7 +97,7 @@ async def test_a_redirect_that_a_get_creates_is_kept_while_it_is_reused(
         caching = await create_by_get(api, origin)
         match = re.fullmatch(r"public, max-age=(\d+), stale-while-revalidate=3600", caching)
         assert match
-        assert 3590 < int(match[1]) <= 3600
+        assert 3500 < int(match[1]) <= 3600
 
 
 @pytest.mark.parametrize(

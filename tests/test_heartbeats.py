@@ -15,8 +15,8 @@ from dragon.schemas import Claim
 from tests.broker import Broker
 from tests.conftest import Api
 from tests.gate import Gate
-from tests.reading_events import following
-from tests.support import DEADLINE_SECONDS
+from tests.reading_events import Events, following
+from tests.support import DEADLINE_SECONDS, eventually
 from tests.test_slow_readers import LONG, STEPS, Site, all_told, line, read_chunk, read_head
 from tests.watchers import Process, finish, tell_progress
 
@@ -55,14 +55,19 @@ async def test_whoever_asks_gets_an_empty_line_each_time_and_no_other_does(
         lines = [await next_line(beating)]
         while lines.count(b"\n") < 2:
             lines.append(await next_line(beating))
+        reading = asyncio.create_task(kinds(events))
+        await eventually(lambda: events.comments)
         gate.open()
         assert b"\n" not in (await silent.content.read()).splitlines(keepends=True)
         while rest := await next_line(beating):
             lines.append(rest)
-        assert [event.type async for event in events][-1] == "end"
-    assert events.comments >= 1
+        assert (await reading)[-1] == "end"
     statuses = [json.loads(line) for line in lines if line != b"\n"]
     assert statuses[-1]["result"] == "open"
+
+
+async def kinds(events: Events) -> list[str]:
+    return [event.type async for event in events]
 
 
 @pytest.mark.parametrize("seconds", ["0", "301", "-1", "1.5", "", "x", "²", "9" * 5000])

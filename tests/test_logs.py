@@ -174,7 +174,8 @@ def test_a_terminal_gets_coloured_lines(tmp_path: Path) -> None:
 def test_json_may_be_asked_for_and_the_level_too(tmp_path: Path) -> None:
     with Dragon(tmp_path, DRAGON_LOG_FORMAT="json", DRAGON_LOG_LEVEL="warning") as dragon:
         assert dragon.decoders()
-    assert dragon.log() == ""
+    # A busy machine may be warned of.
+    assert '"level":"info"' not in dragon.log()
 
 
 def test_a_pipe_gets_nothing_but_json(tmp_path: Path) -> None:

@@ -86,7 +86,8 @@ def test_credentials_are_on_no_command_line_and_in_no_log(demo: Dragon) -> None:
     for process in demo.family():
         assert not {secret, api_key} & set(re.split(r"[\s=\"]", " ".join(process.cmdline())))
     for path in files_below(demo.data):
-        content = path.read_bytes()
+        with contextlib.suppress(FileNotFoundError):
+            content = path.read_bytes()
         if secret.encode() in content or api_key.encode() in content:
             assert path.name in ("demo.json", "running.json"), path
 
@@ -106,13 +107,13 @@ def files_below(folder: Path) -> list[Path]:
 
 def test_the_data_directory_may_have_any_length_and_blanks(tmp_path: Path) -> None:
     data = tmp_path / ("a long name " * 12) / "data"
-    before = set(Path(tempfile.gettempdir()).glob("dragon-*"))
-    with Dragon(data, config=None) as dragon:
-        sockets = set(Path(tempfile.gettempdir()).glob("dragon-*")) - before
-        ended = dragon_command("create", "hello", "name=John", "--wait", *here(dragon))
-        assert json.loads(ended.stdout)["result"] == "Hello John"
-    assert sockets
-    assert not any(path.exists() for path in sockets)
+    # Other tests may use the common one just now.
+    with tempfile.TemporaryDirectory() as temporary:
+        with Dragon(data, config=None, TMPDIR=temporary) as dragon:
+            assert list(Path(temporary).glob("dragon-*"))
+            ended = dragon_command("create", "hello", "name=John", "--wait", *here(dragon))
+            assert json.loads(ended.stdout)["result"] == "Hello John"
+        assert not list(Path(temporary).glob("dragon-*"))
 
 
 def has_ipv6() -> bool:

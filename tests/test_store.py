@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -149,7 +150,7 @@ async def test_a_finish_is_told_with_the_line_that_is_read(store: Store) -> None
         record = await read(store, held.job.key)
         assert await heard(listener, 1) == [record.update]
     assert record.files == (FILE,)
-    assert record.expires == pytest.approx(store.clock.now() + 60, abs=5)
+    assert record.expires == pytest.approx(store.clock.now() + 60, abs=20)
 
 
 async def test_jobs_that_end_together_are_all_told(store: Store) -> None:
@@ -166,7 +167,7 @@ async def test_a_job_with_wrong_parameters_ends_at_once_and_never_runs(store: St
     [key] = await submit(store, submission(store, state="error", retention_seconds=60))
     record = await read(store, key)
     assert (record.update.version, record.update.state) == (1, "error")
-    assert record.expires == pytest.approx(store.clock.now() + 60, abs=5)
+    assert record.expires == pytest.approx(store.clock.now() + 60, abs=20)
     assert await claim(store) == []
     assert await counters(store) == {}
 
@@ -174,11 +175,12 @@ async def test_a_job_with_wrong_parameters_ends_at_once_and_never_runs(store: St
 async def test_a_job_is_due_to_be_forgotten_after_its_retention(store: Store) -> None:
     held = await run_one(store, retention_seconds=1)
     kept = await run_one(store, retention_seconds=60)
+    began = time.monotonic()
     await finish(store, held)
     await finish(store, kept)
 
-    assert await due_keys(store) == []
     assert await until(lambda: due_keys(store)) == [held.job.key]
+    assert time.monotonic() - began > 0.99
     await store.forget(0, [held.job.key])
     assert await store.read([held.job.key]) == [None]
     assert (await read(store, kept.job.key)).update.state == "success"

@@ -56,7 +56,7 @@ async def test_files_are_stored_when_their_job_ends(store: Store, index: StoredI
     assert [(entry.path, entry.size) for entry in found] == [
         (path_of(files[0]), 3), (path_of(files[1]), 40)
     ]  # fmt: skip
-    assert all(before - 1 < entry.stored_us / 1e6 < store.clock.now() + 1 for entry in found)
+    assert all(before - 5 < entry.stored_us / 1e6 < store.clock.now() + 5 for entry in found)
     assert await index.usage("acme") == 43
     assert await index.usage("other") == 0
     assert await entries(index, "other") == []
@@ -107,7 +107,7 @@ async def test_what_its_client_keeps_itself_is_not_stored(store: Store, index: S
     await finish(store, held, files=made(held, 7, store="signed"))
     assert await entries(index) == []
     assert await index.usage("acme") == 0
-    assert await seconds_kept(store, held.job.key) == pytest.approx(60, abs=2)
+    assert await seconds_kept(store, held.job.key) == pytest.approx(60, abs=20)
     await forget_all(store)
     assert await index.usage("acme") == 0
 
@@ -217,14 +217,14 @@ async def test_files_are_kept_as_long_as_their_account_says(
 ) -> None:
     before, _ = await end(store, 5, retention_seconds=60)
     assert await index.lifetime_days("acme") is None
-    assert await seconds_kept(store, before.job.key) == pytest.approx(60, abs=2)
+    assert await seconds_kept(store, before.job.key) == pytest.approx(60, abs=20)
     for days in (3, 1):
         await index.set_lifetime("acme", days)
         assert await index.lifetime_days("acme") == days
         after, _ = await end(store, 5, retention_seconds=60)
         for held in (before, after):
             left = await seconds_kept(store, held.job.key)
-            assert left == pytest.approx(days * DAY_SECONDS, abs=5)
+            assert left == pytest.approx(days * DAY_SECONDS, abs=20)
 
 
 async def test_for_ever_is_a_hundred_years(store: Store, index: StoredIndex) -> None:
@@ -233,7 +233,7 @@ async def test_for_ever_is_a_hundred_years(store: Store, index: StoredIndex) -> 
     assert await seconds_kept(store, held.job.key) > 99.9 * 365.25 * DAY_SECONDS
     await index.set_lifetime("acme", 2)
     left = await seconds_kept(store, held.job.key)
-    assert left == pytest.approx(2 * DAY_SECONDS, abs=5)
+    assert left == pytest.approx(2 * DAY_SECONDS, abs=20)
 
 
 async def test_a_lifetime_concerns_no_other_account_and_no_job_without_files(
@@ -244,7 +244,7 @@ async def test_a_lifetime_concerns_no_other_account_and_no_job_without_files(
     other, _ = await end(store, 5, account="other", retention_seconds=60)
     await index.set_lifetime("acme", 6)
     for held in (plain, other):
-        assert await seconds_kept(store, held.job.key) == pytest.approx(60, abs=2)
+        assert await seconds_kept(store, held.job.key) == pytest.approx(60, abs=20)
 
 
 async def test_a_volatile_job_is_kept_as_long_as_it_says(store: Store, index: StoredIndex) -> None:
@@ -252,7 +252,7 @@ async def test_a_volatile_job_is_kept_as_long_as_it_says(store: Store, index: St
     held, _ = await end(store, 5, retention_seconds=60, storage="volatile")
     assert await index.usage("acme") == 5
     for days in (7, 0):
-        assert await seconds_kept(store, held.job.key) == pytest.approx(60, abs=2)
+        assert await seconds_kept(store, held.job.key) == pytest.approx(60, abs=20)
         await index.set_lifetime("acme", days)
 
 
@@ -264,7 +264,7 @@ async def test_a_job_whose_files_are_deleted_is_kept_as_one_without(
     await delete(index, files[:1])
     assert await seconds_kept(store, held.job.key) > DAY_SECONDS
     await delete(index, files[1:])
-    assert await seconds_kept(store, held.job.key) == pytest.approx(60, abs=2)
+    assert await seconds_kept(store, held.job.key) == pytest.approx(60, abs=20)
     assert await store.client.zscore(store.keys.base(0) + "expiry", held.job.key) == pytest.approx(
         (await read(store, held.job.key)).expires * 1000
     )
@@ -321,11 +321,11 @@ async def test_a_family_is_kept_as_long_as_the_files_of_its_youngest(
         await index.set_lifetime("acme", days)
         for key in keys:
             left = await seconds_kept(store, key)
-            assert left == pytest.approx(days * DAY_SECONDS, abs=5)
+            assert left == pytest.approx(days * DAY_SECONDS, abs=20)
     assert await index.usage("acme") == 5
     await delete(index, files)
     for key in keys:
-        assert await seconds_kept(store, key) == pytest.approx(60, abs=2)
+        assert await seconds_kept(store, key) == pytest.approx(60, abs=20)
 
 
 async def test_the_time_of_a_family_begins_when_the_eldest_ends(
@@ -356,11 +356,11 @@ async def test_children_that_made_nothing_are_kept_as_their_parent_would_be_with
     plain, _ = await end_child(store, top, retention_seconds=10)
     storing, files = await end_child(store, top, 5, place=2)
     await finish(store, top)
-    assert await seconds_kept(store, plain) == pytest.approx(100, abs=2)
+    assert await seconds_kept(store, plain) == pytest.approx(100, abs=20)
     assert await seconds_kept(store, storing) > DAY_SECONDS
     assert await seconds_kept(store, top.job.key) > DAY_SECONDS
     await delete(index, files)
-    assert await seconds_kept(store, top.job.key) == pytest.approx(100, abs=2)
+    assert await seconds_kept(store, top.job.key) == pytest.approx(100, abs=20)
 
 
 async def test_a_child_that_is_forgotten_keeps_its_parent_no_longer(
@@ -374,7 +374,7 @@ async def test_a_child_that_is_forgotten_keeps_its_parent_no_longer(
     await store.forget(0, [first])
     assert await seconds_kept(store, top.job.key) > DAY_SECONDS
     await delete(index, files)
-    assert await seconds_kept(store, top.job.key) == pytest.approx(100, abs=2)
+    assert await seconds_kept(store, top.job.key) == pytest.approx(100, abs=20)
 
 
 async def test_a_family_that_is_cancelled_keeps_what_is_there(
@@ -387,7 +387,7 @@ async def test_a_family_that_is_cancelled_keeps_what_is_there(
     await store.cancel([top.job.key])
     for key in (top.job.key, middle.job.key, child):
         left = await seconds_kept(store, key)
-        assert left == pytest.approx(3 * DAY_SECONDS, abs=5)
+        assert left == pytest.approx(3 * DAY_SECONDS, abs=20)
     assert await index.usage("acme") == 5
 
 

@@ -112,14 +112,16 @@ async def test_a_later_stream_leaves_out_what_has_ended(api: Api, tmp_path: Path
 
 
 async def test_progress_comes_in_order(api: Api) -> None:
-    async with streaming(api, {"task_name": "site.steps", "steps": 8}) as response:
-        _, *lines = await read_lines(response)
-    told = [line["progress"] for line in lines if "progress" in line]
-    assert len(told) >= 3
+    async with streaming(api, {"task_name": "site.steps", "steps": 500}) as response:
+        [created] = await next_line(response)
+        told: list[int] = []
+        while len(told) < 3:
+            line = await next_line(response)
+            assert line["status"] == "executing"
+            told += [line["progress"]] if "progress" in line else []
+        await api.post("/v1/cancel", {"tasks": created["key"]})
     assert told == sorted(set(told))
-    assert set(told) <= set(range(8))
-    assert [line["status"] for line in lines[:-1]] == ["executing"] * (len(lines) - 1)
-    assert (lines[-1]["status"], lines[-1]["result"]) == ("success", 8)
+    assert set(told) <= set(range(500))
 
 
 async def test_lines_come_as_things_happen(api: Api, tmp_path: Path) -> None:

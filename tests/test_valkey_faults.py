@@ -38,7 +38,8 @@ async def test_a_valkey_that_stands_still_is_told_at_once(own: Dragon, client: A
         for answer in answers:
             retry_after, took_seconds = answer.result()
             assert int(retry_after) >= 1
-            assert took_seconds < 6
+            # Four are promised to each; one after the other they would take twenty.
+            assert took_seconds < 10
         status, health = ready.result()
         assert status == 503
         assert "the store cannot be reached, try again soon" in health["problems"]

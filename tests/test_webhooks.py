@@ -196,7 +196,7 @@ async def test_retry_after_is_honoured_whatever_else_is_answered(
     receiver.answers.extend(told_to_wait(status, "3600") for status in statuses)
     keys = await created(api, *[hello(receiver)] * len(statuses))
     waits = [await waiting_seconds(api, key) for key in keys]
-    assert min(waits) >= 3600
+    assert min(waits) > 3599
     # What a request takes comes on top of it.
     assert max(waits) < 3600 * 1.1 + 20
     # Those that were asked at the same moment do not come back at the same moment.
