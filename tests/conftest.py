@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohttp
+import hypothesis
 import pytest
 import pytest_asyncio
 import redis.asyncio as redis
@@ -30,9 +31,20 @@ from tests.module_page import open_module
 from tests.receivers import Receiver, receiving
 from tests.s3 import S3, Look, s3_server
 from tests.studio import Studio, open_studio
-from tests.support import DEADLINE_SECONDS, MEDIA, SECRET, Dragon
+from tests.support import CONFIG, DEADLINE_SECONDS, MEDIA, SECRET, Dragon
 from tests.valkey import valkey_server
 from tests.watchers import Process, start_process
+
+# The same examples in each run, however slow the machine is: `--hypothesis-profile default`
+# draws others.
+hypothesis.settings.register_profile(
+    "steady",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")
@@ -232,9 +244,9 @@ def canary() -> Iterator[Canary]:
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Iterator[Dragon]:
-    """A Dragon of the test's own, whose processes it may kill."""
-    with Dragon(tmp_path / "d") as own:
+def own(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Dragon]:
+    """A Dragon of the test's own, whose processes it may kill; a parameter is its configuration."""
+    with Dragon(tmp_path / "d", config=getattr(request, "param", CONFIG)) as own:
         yield own
 
 

@@ -12,7 +12,6 @@ RATE = 22_050
 Samples = NDArray[Any]
 
 _CHORDS = ((57, 60, 64), (53, 57, 60), (48, 52, 55), (55, 59, 62))
-_RANDOM = np.random.default_rng(7)
 
 
 class Music:
@@ -52,7 +51,7 @@ def clicks(times: list[float], seconds: float, accent: int = 0) -> Music:
 
 def song(times: list[float], seconds: float, meter: int = 4) -> Music:
     """Kick, snare and hats, a bass and a chord for each bar."""
-    music = Music(seconds)
+    music, random = Music(seconds), np.random.default_rng(7)
     period = times[1] - times[0]
     for index, time in enumerate(times):
         bar, place = divmod(index, meter)
@@ -63,23 +62,21 @@ def song(times: list[float], seconds: float, meter: int = 4) -> Music:
         if place in (0, 2):
             music.play(time, tone(hertz(chord[0] - 12), period * 0.9, 0.3), 0.35)
         is_kick = place in (0, 2) if meter == 4 else place == 0
-        music.play(time, _kick() if is_kick else _snare(), 0.9 if is_kick else 0.45)
-        music.play(time, _hat(), 0.15)
-        music.play(time + period / 2, _hat(), 0.12)
+        music.play(time, _kick() if is_kick else _snare(random), 0.9 if is_kick else 0.45)
+        music.play(time, _hat(random), 0.15)
+        music.play(time + period / 2, _hat(random), 0.12)
     return music
 
 
-def babble(seconds: float) -> Music:
+def babble(seconds: float, seed: int) -> Music:
     """Syllables of noise, as irregular as speech."""
-    music = Music(seconds)
+    music, random = Music(seconds), np.random.default_rng(seed)
     time = 0.2
     while time < seconds:
-        length = _RANDOM.uniform(0.08, 0.4)
-        syllable = np.convolve(
-            _RANDOM.standard_normal(round(length * RATE)), np.ones(8) / 8, "same"
-        )
-        music.play(time, syllable * np.hanning(len(syllable)), _RANDOM.uniform(0.3, 1))
-        time += length + _RANDOM.exponential(0.15)
+        length = random.uniform(0.08, 0.4)
+        syllable = np.convolve(random.standard_normal(round(length * RATE)), np.ones(8) / 8, "same")
+        music.play(time, syllable * np.hanning(len(syllable)), random.uniform(0.3, 1))
+        time += length + random.exponential(0.15)
     return music
 
 
@@ -103,11 +100,11 @@ def _kick() -> Samples:
     return np.asarray(np.sin(2 * np.pi * np.cumsum(falling) / RATE) * np.exp(-time / 0.08))
 
 
-def _snare() -> Samples:
-    noise = _RANDOM.standard_normal(round(0.15 * RATE))
+def _snare(random: np.random.Generator) -> Samples:
+    noise = random.standard_normal(round(0.15 * RATE))
     return 0.7 * noise * np.exp(-np.arange(len(noise)) / RATE / 0.05) + 0.4 * tone(190, 0.15, 0.05)
 
 
-def _hat() -> Samples:
-    noise = np.diff(_RANDOM.standard_normal(round(0.05 * RATE)), prepend=0)
+def _hat(random: np.random.Generator) -> Samples:
+    noise = np.diff(random.standard_normal(round(0.05 * RATE)), prepend=0)
     return np.asarray(noise * np.exp(-np.arange(len(noise)) / RATE / 0.012))

@@ -90,6 +90,11 @@ limits = { running = 1 }
 name = "slow"
 secrets = ["slow-secret"]
 limits = { per_minute = 5 }
+
+[[accounts]]
+name = "family"
+secrets = ["family-secret"]
+limits = { per_minute = 5 }
 """
 
 T = TypeVar("T")

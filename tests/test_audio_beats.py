@@ -103,7 +103,7 @@ def test_soft_music_is_heard_as_well_as_loud_music(tmp_path: Path) -> None:
 def test_speech_and_noise_keep_no_beat(seed: int, tmp_path: Path) -> None:
     noise = Music(SECONDS)
     noise.samples += np.random.default_rng(seed).standard_normal(len(noise.samples)) * 0.1
-    for made in (music.babble(SECONDS), noise):
+    for made in (music.babble(SECONDS, seed), noise):
         found = heard(made, tmp_path)
         assert (found.beats, found.downbeats) == ([], [])
         assert found.duration == SECONDS

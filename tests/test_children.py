@@ -157,7 +157,7 @@ async def test_more_children_than_an_account_may_have_queued_are_refused(
 
 async def test_a_family_counts_as_one_task_a_minute(api: Api) -> None:
     body = {"tasks": parent(*[HELLO] * 9), "block": True}
-    _, [final] = await api.post("/v1/create", body, Authorization="Secret slow-secret")
+    _, [final] = await api.post("/v1/create", body, Authorization="Secret family-secret")
     assert final["status"] == "success"
 
 

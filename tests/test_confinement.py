@@ -118,4 +118,4 @@ async def test_a_hostile_reply_fails_the_task_and_leaves_no_descriptors() -> Non
             with pytest.raises(TaskFailed, match="unreadable reply"):
                 await call(decoders, functions.reply_with_garbage_and_descriptors)
         assert await call(decoders, functions.pid) != pid
-    assert open_descriptors() == before
+    assert open_descriptors() <= before

@@ -1,6 +1,6 @@
 """What is forgotten in time: records, files, reuse, and the work directories of the dead."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,6 @@ def open_gate(tmp_path: Path) -> Path:
     gate = tmp_path / "gate"
     gate.touch()
     return gate
-
-
-@pytest.fixture
-def own(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Dragon]:
-    """A Dragon of the test's own, configured as the test's parameter says."""
-    with Dragon(tmp_path / "d", config=getattr(request, "param", CONFIG)) as own:
-        yield own
 
 
 @pytest_asyncio.fixture

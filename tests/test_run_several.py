@@ -143,7 +143,7 @@ def test_ctrl_c_ends_them_all(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("count", ["1", "2"])
 def test_who_comes_while_workers_drain_is_refused_at_once(tmp_path: Path, count: str) -> None:
-    config = CONFIG.replace("drain_seconds = 1.0", "drain_seconds = 20.0")
+    config = CONFIG.replace("drain_seconds = 1.0", "drain_seconds = 100.0")
     with Dragon(tmp_path, "--servers", count, config=config) as dragon:
         worker = dragon.worker()
         with closing(connect(dragon)) as connection:
