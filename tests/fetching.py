@@ -16,7 +16,7 @@ from dragon.errors import TaskError
 from dragon.settings import Settings
 from dragon.task import Source
 
-LOCAL = Settings(fetch_allow=("127.0.0.1",), fetch_timeout_seconds=5)
+LOCAL = Settings(fetch_allow=("127.0.0.1",), fetch_timeout_seconds=30)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -36,7 +36,7 @@ async def failure(
     url: str, directory: Path, *, is_media: bool = False, **settings: Any
 ) -> TaskError:
     """What fetching `url` raises; nothing is left in the directory."""
-    values: dict[str, Any] = {"fetch_allow": LOCAL.fetch_allow, "fetch_timeout_seconds": 5}
+    values: dict[str, Any] = {"fetch_allow": LOCAL.fetch_allow, "fetch_timeout_seconds": 30}
     with pytest.raises(TaskError) as caught:
         await fetch(url, directory, Settings(**(values | settings)), is_media=is_media)
     assert names_in(directory) == []

@@ -1,11 +1,13 @@
 """The examples of the first API's document, in its order; test_create_file.py has the files'."""
 
+import json
 import re
 from typing import Any
 
 import pytest
 
 from tests.conftest import Api, Origin
+from tests.gate import Gate
 from tests.support import API_KEY, PAGE, SECRET, read_lines
 
 KEY = re.compile(r"[A-Z2-7]{26}")
@@ -103,13 +105,15 @@ async def test_a_queued_task_has_no_other_event_yet(api: Api) -> None:
     assert status["events"].keys() == {"queued"}
 
 
-async def test_a_running_task_tells_its_progress(api: Api) -> None:
-    body = {"tasks": [{"task_name": "site.steps", "steps": 1}]}
+async def test_a_running_task_tells_its_progress(api: Api, gate: Gate) -> None:
+    body = {"tasks": gate.task("site.told_gate") | {"progress": 0}}
     async with api.session.post(
         api.url + "/v1/create_stream", json=body, headers=api.headers
     ) as stream:
-        lines = await read_lines(stream)
-    running = next(line for line in lines[1:] if "progress" in line)
+        await stream.content.readline()
+        while "progress" not in (running := json.loads(await stream.content.readline())):
+            pass
+    gate.open()
     assert running.keys() == {"status", "key", "progress", "events"}
     assert (running["status"], running["progress"]) == ("executing", 0)
     assert running["events"].keys() == {"queued", "started"}

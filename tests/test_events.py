@@ -1,5 +1,6 @@
 """Streams as server-sent events: who comes back with the id of the last one goes on from there."""
 
+import asyncio
 import json
 import secrets
 import signal
@@ -10,11 +11,15 @@ import pytest
 from tests.conftest import Api
 from tests.gate import Gate
 from tests.reading_events import Event, Events, ends_in, following
-from tests.support import Dragon, eventually
+from tests.support import CONFIG, Dragon, eventually
 
 pytestmark = pytest.mark.usefixtures("no_bugs")
 
 EVENTS = {"Accept": "text/event-stream"}
+
+
+LEISURELY = CONFIG.replace("drain_seconds = 1.0", "drain_seconds = 3.0")
+"""Time for some requests."""
 
 
 def hello(name: str) -> dict[str, Any]:
@@ -143,6 +148,7 @@ async def test_accept_says_which_form_is_wanted(api: Api, accept: str, content_t
         assert answer.headers["Content-Type"] == content_type
 
 
+@pytest.mark.parametrize("own", [LEISURELY], indirect=True)
 async def test_a_server_that_leaves_sends_event_sources_to_the_next(
     own: Dragon, client: Api, gate: Gate
 ) -> None:
@@ -152,14 +158,22 @@ async def test_a_server_that_leaves_sends_event_sources_to_the_next(
         await anext(events)
         own.server().send_signal(signal.SIGTERM)
         await eventually(lambda: own.events("server_drains"))
-        for path in (query, "/v2/nothing"):
-            answer = await client.ask("GET", path, headers=EVENTS)
+        asked = [
+            client.ask(method, path, headers=headers)
+            for method, path, headers in (
+                ("GET", query, EVENTS),
+                ("GET", "/v2/nothing", EVENTS),
+                ("GET", query, {}),
+                ("POST", query, EVENTS),
+            )
+        ]
+        *answers, get, post = await asyncio.gather(*asked)
+        assert get.status == post.status == 503
+        for answer in answers:
             assert (answer.status, answer.headers["Content-Type"]) == (200, "text/event-stream")
             retry, kind, data, *_ = answer.body.decode().split("\n")
             assert (retry, kind) == ("retry: 1000", "event: reconnect")
             assert "shutting down" in json.loads(data.removeprefix("data: "))["message"]
-        for method, headers in (("GET", {}), ("POST", EVENTS)):
-            assert (await client.ask(method, query, headers=headers)).status == 503
         *_, last = [event async for event in events]
     assert last.type == "reconnect"
     assert "restarting" in last.data["message"]

@@ -40,7 +40,7 @@ class ToldGateParams(GateParams, frozen=True, kw_only=True):
 
 @task("site.told_gate", timeout_seconds=300)
 async def told_gate(params: ToldGateParams, ctx: Context) -> str:
-    """Like the gate, and say so far it is."""
+    """Like the gate, with the progress that the test says."""
     ctx.progress(params.progress)
     return await gate(params, ctx)
 
