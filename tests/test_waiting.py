@@ -110,7 +110,7 @@ async def test_without_a_fallback_the_error_names_the_key(api: Api, slow: Slow) 
 async def test_with_a_fallback_and_no_wait_a_setting_says_how_long(api: Api, slow: Slow) -> None:
     began = asyncio.get_running_loop().time()
     assert is_placeholder(api, await get(api, slow.query(fallback="placeholder")))
-    assert asyncio.get_running_loop().time() - began >= 0.5
+    assert asyncio.get_running_loop().time() - began > 0.49
 
 
 async def test_a_post_says_the_same_beside_its_task(api: Api, slow: Slow) -> None:
