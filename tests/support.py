@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -163,8 +163,7 @@ class Dragon:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The logged events of one name."""
-        lines = [line for line in self.log().splitlines() if line.startswith("{")]
-        return [event for event in map(json.loads, lines) if event.get("event") == name]
+        return [event for event in _logged(self.log(), name) if event.get("event") == name]
 
     def family(self) -> list[psutil.Process]:
         """The supervisor and all below it."""
@@ -205,6 +204,15 @@ class Dragon:
         assert self.process.stdout
         for line in self.process.stdout:
             self.output.append(line.rstrip("\n"))
+
+
+def _logged(log: str, word: str) -> Iterator[Any]:
+    """The events of a log that have this word somewhere.
+
+    To decode only these matters where a test looks again and again at the log of many tests.
+    """
+    lines = [line for line in log.splitlines() if word in line and line.startswith("{")]
+    return map(json.loads, lines)
 
 
 def is_alive(process: psutil.Process) -> bool:
@@ -252,8 +260,8 @@ class Part:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The logged events whose name ends so."""
-        lines = [line for line in self._path.read_text().splitlines() if line.startswith("{")]
-        return [event for event in map(json.loads, lines) if event["event"].endswith(name)]
+        events = _logged(self._path.read_text(), name)
+        return [event for event in events if event["event"].endswith(name)]
 
     def url(self) -> str:
         """Where a server listens."""
