@@ -14,7 +14,7 @@ from tests.receivers import Receiver
 from tests.support import CONFIG, DEADLINE_SECONDS, Dragon, Part, eventually, is_alive, until
 
 SHORT = "retention_seconds = 2\n" + CONFIG
-VOLATILE = "volatile_seconds = 1\n" + CONFIG
+MIXED = "volatile_seconds = 1\nwebhook_retention_seconds = 2\n" + CONFIG
 
 
 @pytest.fixture
@@ -22,6 +22,16 @@ def open_gate(tmp_path: Path) -> Path:
     gate = tmp_path / "gate"
     gate.touch()
     return gate
+
+
+@pytest.fixture(scope="module")
+def own(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Dragon]:
+    """One for all tests with the same parameter, which is how it is configured."""
+    config = getattr(request, "param", CONFIG)
+    with Dragon(tmp_path_factory.mktemp("own"), config=config) as own:
+        yield own
 
 
 @pytest_asyncio.fixture
@@ -91,7 +101,7 @@ async def test_time_counts_from_the_end_of_a_job(client: Api, tmp_path: Path) ->
     await until_forgotten(client, final["key"])
 
 
-@pytest.mark.parametrize("own", [VOLATILE], indirect=True)
+@pytest.mark.parametrize("own", [MIXED], indirect=True)
 async def test_a_volatile_job_is_forgotten_earlier(client: Api) -> None:
     kept = await client.run(task_name="hello", name="kept")
     volatile = await client.run(task_name="hello", name="volatile", task_store={"type": "volatile"})
@@ -126,7 +136,7 @@ async def test_the_work_directory_of_a_killed_worker_is_swept_and_no_other(
     assert not other.exists()
 
 
-@pytest.mark.parametrize("own", ["webhook_retention_seconds = 2\n" + CONFIG], indirect=True)
+@pytest.mark.parametrize("own", [MIXED], indirect=True)
 async def test_a_delivery_is_forgotten_in_its_own_time(
     own: Dragon, client: Api, receiver: Receiver
 ) -> None:
