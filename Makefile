@@ -25,7 +25,7 @@ run: .venv/run.stamp  ## set up .venv, then serve on http://127.0.0.1:8080 (ARGS
 test chaos: export PYTHONDONTWRITEBYTECODE =
 
 test: .venv/test.stamp  ## run the whole test suite (ARGS="-k thumb" for a part of it)
-	@$(BIN)/pytest --numprocesses 4 $(ARGS)
+	@$(BIN)/pytest --numprocesses 4 --dist worksteal $(ARGS)
 
 chaos: .venv/test.stamp  ## prove the promises under random faults (ARGS=--long for hours of it)
 	@$(BIN)/pytest --numprocesses 3 --dist worksteal -m chaos tests/chaos $(ARGS)
