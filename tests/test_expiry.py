@@ -1,6 +1,6 @@
 """What is forgotten in time: records, files, reuse, and the work directories of the dead."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
