@@ -50,6 +50,8 @@ def test_each_operation_has_a_name_of_its_own_and_each_parameter_of_a_path_is_to
 ) -> None:
     names = [operation["operationId"] for _, _, operation in operations(document)]
     assert len({*names}) == len(names)
+    # Generated clients make other underscores of their own.
+    assert all(re.fullmatch("[A-Za-z0-9]+(_[A-Za-z0-9]+)*", name) for name in names)
     for _, path, operation in operations(document):
         told = [one["name"] for one in operation.get("parameters", ()) if one["in"] == "path"]
         assert sorted(told) == sorted(re.findall(r"{(\w+)}", path))

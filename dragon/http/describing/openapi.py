@@ -10,7 +10,16 @@ import msgspec
 
 from dragon import __version__
 from dragon.engine.definitions import SoundStore, TaskStore
-from dragon.http.describing.routes import JSON, TASK_DEFINITION, About, Answer, Credentials, Route
+from dragon.http.describing.routes import (
+    FILE_DEFINITION,
+    JSON,
+    TASK_DEFINITION,
+    WITH_AUTO_FORMAT,
+    About,
+    Answer,
+    Credentials,
+    Route,
+)
 from dragon.json_schema import DIALECT, Schema, components, words_of
 from dragon.registry import Registry
 from dragon.task import TaskType
@@ -57,7 +66,7 @@ def make_document(
     for route in routes:
         path = re.sub(r"\{(\w+):[^}]*\}", r"{\1}", route.path)
         paths.setdefault(path, {})[route.method.lower()] = {
-            "operationId": re.sub(r"\W", "_", route.method.lower() + path),
+            "operationId": _name(route.method, path),
             "tags": [path.split("/")[1] or "pages"],
             **_operation(route.about, route.answers, path, schemas),
         }
@@ -76,7 +85,11 @@ def make_document(
         "webhooks": webhooks,
         "components": {
             "securitySchemes": SECURITY_SCHEMES,
-            "schemas": {**schemas.make(), TASK_DEFINITION: definition},
+            "schemas": {
+                **schemas.make(),
+                TASK_DEFINITION: definition,
+                FILE_DEFINITION: WITH_AUTO_FORMAT,
+            },
         },
     }
 
@@ -100,6 +113,12 @@ class _Schemas:
             # What a field adds, such as its default, stays.
             schema.update(content | schema)
         return named
+
+
+def _name(method: str, path: str) -> str:
+    """What a generated client calls it: such names must differ by more than their underscores."""
+    end = "slash" if path.endswith("/") else ""
+    return "_".join(filter(None, (method.lower(), *re.findall(r"\w+", path), end)))
 
 
 def _definition_type(task: TaskType) -> Any:

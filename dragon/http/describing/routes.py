@@ -31,15 +31,24 @@ TaskDefinitions = Annotated[
     ),
 ]
 
+FILE_DEFINITION = "FileDefinition"
+"""The schema of the same where a file is wanted."""
 
-_WITH_AUTO = {
-    "description": "the same, with the format of the picture chosen by what the client accepts",
-    "type": "object",
-    "properties": {"task_name": {"type": "string"}, "format": {"const": "auto"}},
-    "required": ["task_name", "format"],
+FileDefinition = Annotated[
+    Any, Meta(extra_json_schema={"$ref": f"#/components/schemas/{FILE_DEFINITION}"})
+]
+
+WITH_AUTO_FORMAT = {
+    "anyOf": [
+        _REFERENCE,
+        {
+            "description": "with the format of the picture chosen by what the client accepts",
+            "type": "object",
+            "properties": {"task_name": {"type": "string"}, "format": {"const": "auto"}},
+            "required": ["task_name", "format"],
+        },
+    ]
 }
-
-FileDefinition = Annotated[Any, Meta(extra_json_schema={"anyOf": [_REFERENCE, _WITH_AUTO]})]
 
 
 class BodyCredentials(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
