@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -200,7 +201,9 @@ async def test_a_record_that_is_gone_ends_the_wait(process: Process) -> None:
         await process.watches.reread([held.job.key])
         [told] = await watch.changes()
     assert told.is_final
-    assert decode_status(told.line).error == "the task has expired"
+    status = decode_status(told.line)
+    assert status.error == "the task has expired"
+    assert datetime.fromisoformat(status.events.queued).tzinfo == UTC
 
 
 async def test_a_record_that_is_not_there_yet_has_not_expired(process: Process) -> None:

@@ -91,10 +91,12 @@ class Watch:
         """Whether the job was there already; one of version 0 was not."""
         return self._versions.get(key, 0) > 0
 
-    def expire(self, key: str) -> None:
+    def expire(self, key: str, now: str) -> None:
         """The job's record is gone, though the job was seen and has not ended."""
         if version := self._versions.get(key):
-            status = Status(status="error", key=key, error=EXPIRED, events=Events(queued=""))
+            # When it was queued nobody knows any more, but clients expect a date.
+            events = Events(queued=now, completed=now)
+            status = Status(status="error", key=key, error=EXPIRED, events=events)
             self.offer(Update(key, version + 1, status.status, encode(status)))
 
     def interrupt(self, words: str) -> None:
@@ -279,7 +281,7 @@ class Watches:
                 self._offer(record.update)
                 continue
             for watch in known[key]:
-                watch.expire(key)
+                watch.expire(key, self._store.clock.iso())
 
     def _that_know(self, key: str) -> list[Watch]:
         """The watches that have seen the job."""
