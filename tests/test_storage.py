@@ -344,7 +344,11 @@ async def test_files_go_by_themselves_when_their_time_is_over(
 ) -> None:
     await keeper.ask("POST", "/expiration", json={"days": 0})
     old, new = await keeper.make("old", "new")
-    assert (await get(api, old)).status == 200
+    kept = await get(api, old)
+    assert (kept.status, kept.headers["Cache-Control"]) == (
+        200,
+        "public, max-age=31536000, immutable",
+    )
     async with Store(dragon.settings()) as store:
         two_days_ago = int((store.clock.now() - 2 * 86_400) * 1000)
         await store.client.hset(store.keys.job(key_of(old)), "since", str(two_days_ago))

@@ -137,6 +137,8 @@ async def test_what_other_accounts_made_is_theirs(bench: Bench, look: Look) -> N
         assert words == (await bench.words(url(look, "none"))).replace(
             url(look, "none"), url(look, place)
         )
+    look.put(within := f"acme/2026-01-02/{KEY}/{path}", b"meow")
+    assert "there is no such file" in await bench.words(url(look, within), "acme")
 
 
 def test_of_several_stores_the_one_that_is_nearest_is_read() -> None:

@@ -18,6 +18,9 @@ from dragon.settings import Account, Settings
 from dragon.store.clock import StoreClock
 from dragon.store.submission import Submission
 
+YEAR_SECONDS = 365 * 86_400
+"""What is kept for ever is told as this: some caches take more for a mistake."""
+
 
 class Wish(Struct, frozen=True, kw_only=True):
     """What is waited for: the end of a job or, where a filename is given, that file before it.
@@ -107,8 +110,11 @@ class FileJobs:
         self._by_fingerprint.drop(keys)
 
     def seconds_left(self, record: Record) -> int:
-        """How long the files of an ended job will be kept; 0 for one that may make others yet."""
-        return max(0, int(record.expires - self._clock.now()))
+        """How long the files of an ended job will be kept, as far as caches look ahead.
+
+        0 for one that may make others yet.
+        """
+        return min(max(0, int(record.expires - self._clock.now())), YEAR_SECONDS)
 
     def reusable_until(self, record: Record) -> float:
         """The unix time until which the job may answer identical requests."""

@@ -23,7 +23,7 @@ from dragon.task import Source
 
 _SCHEME = "dragon:"
 _STORE_SCHEMES = ("s3://", "gs://", "az://")
-_OUTPUT = re.compile(r"(?:\A|/)([^/]+)/\d{4}-\d\d-\d\d/[A-Z2-7]{26}(?:/|\Z)")
+_OUTPUT = re.compile(r"(?:\A|/)([^/]+)/\d{4}-\d\d-\d\d/[A-Z2-7]{26}(?=/|\Z)")
 _PIECE_BYTES = 8 * 1024 * 1024
 
 

@@ -5,8 +5,9 @@
 -- Returns  their keys, each with its record, without the status line, which may be large
 -- Tells    nobody
 
--- Of what there is to know of files: a few jobs may have made thousands.
-local MAX_BYTES = 1000000
+-- Of what there is to know of files, a thousand or so: jobs may have made many, and `forget` takes
+-- all of them out of the index at once.
+local MAX_BYTES = 200000
 
 local found, bytes = {}, 0
 local due = redis.call('ZRANGEBYSCORE', base .. 'expiry', '-inf', now, 'LIMIT', 0, ARGV[2])
