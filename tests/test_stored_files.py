@@ -187,6 +187,15 @@ async def test_a_part_of_another_version_is_not_mixed_in(api: Api) -> None:
         assert (await api.ask("GET", path, headers=headers)).status == status
 
 
+async def test_a_condition_that_does_not_hold_is_told_and_kept_by_no_cache(api: Api) -> None:
+    _, path = await write(api)
+    etag = (await api.ask("HEAD", path)).headers["ETag"]
+    for condition, status in ((etag, 200), ("*", 200), (f'"x", {etag}', 200), ('"other"', 412)):
+        answer = await api.ask("GET", path, headers={"If-Match": condition})
+        assert answer.status == status
+    assert (answer.headers["Cache-Control"], answer.body) == ("no-store", b"")
+
+
 @pytest.mark.parametrize("asked", ["bytes=5000-", "bytes=9-5", f"bytes={'9' * 5000}-"])
 async def test_a_part_that_is_not_there_is_refused(api: Api, asked: str) -> None:
     _, path = await write(api)

@@ -1,10 +1,10 @@
 """Passes on files from a store, as if they lay here: ETag, Range and HEAD."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 
 import structlog
-from aiohttp import hdrs, web
+from aiohttp import ETag, hdrs, web
 
 from dragon.errors import StorageUnavailable
 from dragon.schemas import OutputFile
@@ -27,7 +27,9 @@ async def send_stored(
     headers = headers | {hdrs.ACCEPT_RANGES: "bytes"}
     if stored.etag:
         headers[hdrs.ETAG] = stored.etag
-    if _is_known(request, stored):
+    if request.if_match is not None and not _is_among(request.if_match, stored):
+        return web.Response(status=412)
+    if _is_among(request.if_none_match or (), stored):
         return web.Response(status=304, headers=headers)
     asked = _range(request, stored)
     if asked is None:
@@ -64,13 +66,9 @@ async def _pass_on(
             request.transport.abort()
 
 
-def _is_known(request: web.Request, stored: Stored) -> bool:
-    """Whether the client has it already."""
-    asked = request.if_none_match
-    if asked is None:
-        return False
+def _is_among(etags: Iterable[ETag], stored: Stored) -> bool:
     etag = stored.etag.removeprefix("W/").strip('"')
-    return bool(etag) and any(one.value in (etag, "*") for one in asked)
+    return bool(etag) and any(one.value in (etag, "*") for one in etags)
 
 
 def _wants_part(request: web.Request, stored: Stored) -> bool:

@@ -18,7 +18,8 @@
 --   parked                 hash   how many each party has of those
 --   delayed                zset   jobs that wait for a retry, by due time (ms)
 --   leases                 zset   claimed jobs, by end of lease (ms)
---   expiry                 zset   ended jobs, by the time they may be forgotten (ms)
+--   expiry                 zset   ended jobs, by the time (ms) they may be forgotten, or taken
+--                                 again by who does it
 --   queued                 hash   jobs of each account that wait, but those of class hook
 --   running                hash   jobs of each party that run, but those of class flow, which wait
 --                                 for others; the party is the account, see party_of
