@@ -32,7 +32,6 @@ def google(look: Look, faulty: FaultyServer) -> Bucket:
     """The protocol for objects is the same as that of S3, so its server answers."""
     account = {
         "type": "service_account",
-        "gcs_base_url": faulty.url,
         "disable_oauth": True,
         "private_key": "",
         "private_key_id": "",
