@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from dragon.engine.durability_log import DurabilityLog
 from dragon.engine.lag import LoopLag
 from dragon.faces.operations import versions_of
-from dragon.settings import Settings
+from dragon.settings import Limits, Settings
 from dragon.store.figures import read_figures
 from dragon.store.store import Store
 from tests.conftest import Api
@@ -248,6 +248,13 @@ async def test_durations_are_histograms_by_phase(api: Api) -> None:
         assert buckets[-1].labels["le"] == "+Inf"
         assert counts[-1] == value(samples, "dragon_phase_seconds_count", phase=phase) > 0
     assert value(samples, "dragon_phase_seconds_sum", phase="isolated") >= 0.3
+
+
+async def test_figures_tell_jobs_beyond_a_limit(store: Store) -> None:
+    await store.submit(submission(store, 3, limits=Limits(running=1)))
+    await store.claim("worker", {"fast": 3}, 0)
+    figures = await read_figures(store)
+    assert (figures.running, figures.parked) == (1, 2)
 
 
 async def test_figures_tell_jobs_that_wait_to_retry(store: Store) -> None:

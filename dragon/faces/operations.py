@@ -169,6 +169,7 @@ class _Families(Collector):
             age,
             GaugeMetricFamily("dragon_jobs_running", "Jobs claimed by workers", figures.running),
             GaugeMetricFamily("dragon_jobs_delayed", "Jobs that wait to retry", figures.delayed),
+            GaugeMetricFamily("dragon_jobs_parked", "Jobs beyond a limit", figures.parked),
             ended,
             deliveries,
             self._durations(),

@@ -35,6 +35,7 @@ class Figures(Struct, frozen=True, kw_only=True):
     queues: tuple[QueueFigures, ...]
     running: int
     delayed: int
+    parked: int
     ended: dict[tuple[str, str], int]
     durations: dict[str, tuple[list[int], float]]
 
@@ -44,7 +45,7 @@ async def read_figures(store: Store) -> Figures:
     queues = {
         kind: QueueFigures(kind=kind, depth=0, age_seconds=0, idle_seconds=None) for kind in KINDS
     }
-    running = delayed = 0
+    running = delayed = parked = 0
     ended: dict[tuple[str, str], int] = {}
     figures: dict[str, int] = {}
     for shard in range(store.keys.shards):
@@ -54,11 +55,13 @@ async def read_figures(store: Store) -> Figures:
         async with translated_errors(), store.client.pipeline(transaction=False) as pipeline:
             pipeline.zcard(base + "leases")
             pipeline.zcard(base + "delayed")
+            pipeline.hvals(base + "parked")
             pipeline.hgetall(base + "ended")
             pipeline.hgetall(base + "durations")
-            leases, waiting, counts, raw_figures = await pipeline.execute()
+            leases, waiting, parties, counts, raw_figures = await pipeline.execute()
         running += leases
         delayed += waiting
+        parked += sum(map(int, parties))
         for name, count in counts.items():
             task, _, state = name.decode().rpartition(" ")
             ended[task, state] = ended.get((task, state), 0) + int(count)
@@ -68,6 +71,7 @@ async def read_figures(store: Store) -> Figures:
         queues=tuple(queues.values()),
         running=running,
         delayed=delayed,
+        parked=parked,
         ended=ended,
         durations=_histograms(figures),
     )
