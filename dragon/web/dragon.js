@@ -135,9 +135,9 @@ export class Dragon {
       const words = `cannot reach ${this.#url}: ${error.message}`;
       throw error instanceof DragonError ? error : new DragonError(words, { cause: error });
     }
-    const longest = isOffline ? LONGEST_PAUSE_SECONDS : 2 ** failures / 4;
-    const own = Math.min(longest, LONGEST_PAUSE_SECONDS) * (0.5 + Math.random());
-    await sleep((error.retryAfter ?? 0) + own, signal);
+    const seconds = Math.min(isOffline ? Infinity : 2 ** failures / 4, LONGEST_PAUSE_SECONDS);
+    // On top of what the server asks for: not all shall come back at that moment.
+    await sleep((error.retryAfter ?? 0) + seconds * (0.5 + Math.random()), signal);
     return isOffline ? 0 : failures;
   }
 }
