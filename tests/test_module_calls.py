@@ -61,11 +61,14 @@ async def test_a_task_that_is_gone_does_not_hide_how_the_others_end(
 
 async def test_what_stands_before_the_server_may_ask_for_patience(opened: Page) -> None:
     async def refuse(route: Route) -> None:
-        headers = {"Access-Control-Allow-Origin": "*"}
+        headers = {"Retry-After": "1", "Access-Control-Expose-Headers": "Retry-After"}
+        headers["Access-Control-Allow-Origin"] = "*"
         await route.fulfill(status=429, headers=headers, body="<p>Too many requests")
 
     await opened.route("**/v2/create", refuse, times=1)
+    began = await opened.evaluate("performance.now()")
     assert len(await create(opened, HELLO)) == 1
+    assert await opened.evaluate("performance.now()") - began > 1_000
 
 
 async def test_it_says_that_nobody_said_anything(page: Page, site: Site) -> None:
