@@ -77,6 +77,10 @@ async def test_a_page_that_asks_again_as_the_documentation_does_shows_the_pictur
     await shown
     await page.wait_for_function("document.images[0].src.includes('/files/')")
     await page.wait_for_function("document.images[0].naturalWidth > 0")
+    # As where the picture lies in a store that pages may show from, but not read.
+    await page.evaluate("window.fetch = () => Promise.reject(new TypeError('no')); 0")
+    await page.evaluate("url => show(document.images[0], url)", asked)
+    assert await page.evaluate("document.images[0].src") == asked
 
 
 @pytest.mark.parametrize(
