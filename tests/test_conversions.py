@@ -58,11 +58,12 @@ async def test_a_conversion_tells_how_far_it_is_and_cancelled_it_is_killed_in_mi
         [created] = json.loads(await stream.content.readline())
         while json.loads(await stream.content.readline()).get("progress", {}).keys() != FIGURES:
             pass
-        [running] = ffmpegs(dragon)
+        running = ffmpegs(dragon)
+        assert running
         await api.post("/v1/cancel", {"tasks": created["key"]})
         *_, last = await read_lines(stream)
     assert last["result"] == "cancelled"
-    await eventually(lambda: not is_alive(running))
+    await eventually(lambda: not any(map(is_alive, running)))
     await eventually(lambda: not list(dragon.data.glob(f"work/*/{created['key']}*")))
 
 

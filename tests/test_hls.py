@@ -249,7 +249,7 @@ async def test_it_tells_how_fast_it_is_and_cancelling_it_stops_what_encodes(
             parts = json.loads(line).get("progress", {}).get("renditions", {})
             if parts.keys() == {"720p", "1080p"} and all("speed" in one for one in parts.values()):
                 break
-        assert len(encoders(dragon)) == 2
+        assert len(encoders(dragon)) >= 2
         await api.post("/v1/cancel", {"tasks": created["key"]})
         [*_, final] = await read_lines(stream)
     assert final["status"] == "error"
