@@ -50,7 +50,8 @@ hypothesis.settings.load_profile("steady")
 @pytest.fixture(scope="session")
 def dragon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dragon]:
     """A Dragon that many tests share: with the accounts and tasks of tests/support.py."""
-    with Dragon(tmp_path_factory.mktemp("dragon")) as dragon:
+    # Its workers live: no task is to run twice because the machine held one of them up.
+    with Dragon(tmp_path_factory.mktemp("dragon"), DRAGON_LEASE_SECONDS="20") as dragon:
         yield dragon
 
 
@@ -245,8 +246,13 @@ def canary() -> Iterator[Canary]:
 
 @pytest.fixture
 def own(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Dragon]:
-    """A Dragon of the test's own, whose processes it may kill; a parameter is its configuration."""
-    with Dragon(tmp_path / "d", config=getattr(request, "param", CONFIG)) as own:
+    """A Dragon of the test's own, whose processes it may kill.
+
+    A parameter is its configuration, a mark its lease.
+    """
+    mark = request.node.get_closest_marker("lease")
+    lease = {"DRAGON_LEASE_SECONDS": str(mark.args[0])} if mark else {}
+    with Dragon(tmp_path / "d", config=getattr(request, "param", CONFIG), **lease) as own:
         yield own
 
 

@@ -75,6 +75,7 @@ async def test_a_stream_whose_tasks_end_in_time_ends_well_though_the_server_leav
     assert last["status"] == "success"
 
 
+@pytest.mark.lease(20)
 async def test_a_killed_server_does_not_hold_up_its_tasks(
     own: Dragon, client: Api, gate: Gate
 ) -> None:
@@ -96,7 +97,7 @@ async def test_a_killed_server_does_not_hold_up_its_tasks(
 
 
 def assert_all_end(family: list[psutil.Process]) -> None:
-    wait_until(lambda: not [one for one in family if is_alive(one)])
+    wait_until(lambda: not any(map(is_alive, family)))
 
 
 @pytest.mark.parametrize("is_busy", [False, True])

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.conftest import Api
 from tests.faults import attempts, create, ends, kill_worker, second_worker
@@ -11,6 +12,7 @@ from tests.support import CONFIG, Dragon, eventually, is_alive, until
 from tests.topologies import api_of
 
 
+@pytest.mark.lease(4)
 async def test_a_killed_workers_task_ends_on_another_one(
     own: Dragon, client: Api, gate: Gate
 ) -> None:
@@ -31,6 +33,7 @@ async def test_a_killed_workers_task_ends_on_another_one(
     assert await attempts(own, keys) == [2]
 
 
+@pytest.mark.lease(4)
 async def test_a_killed_workers_task_ends_after_the_restart(
     own: Dragon, client: Api, gate: Gate
 ) -> None:
@@ -121,6 +124,7 @@ async def test_last_attempts_run_one_after_the_other_however_long_they_take(
     assert first["completed"] <= second["started"]
 
 
+@pytest.mark.lease(20)
 async def test_a_killed_decoder_hits_its_task_alone(own: Dragon, client: Api, gate: Gate) -> None:
     holds = len(own.decoders()) * [{"task_name": "site.hold", "seconds": 2}]
     keys = await create(client, gate.task(), *holds)
@@ -139,6 +143,7 @@ async def test_a_killed_decoder_hits_its_task_alone(own: Dragon, client: Api, ga
     assert all(is_alive(psutil.Process(pid)) for pid in pids[1:])
 
 
+@pytest.mark.lease(4)
 async def test_a_worker_that_wakes_up_late_changes_nothing(
     own: Dragon, client: Api, gate: Gate
 ) -> None:
@@ -160,6 +165,7 @@ async def test_a_worker_that_wakes_up_late_changes_nothing(
     assert (await client.run(task_name="hello", name="you"))["status"] == "success"
 
 
+@pytest.mark.lease(20)
 async def test_a_worker_told_to_leave_hands_back_what_it_cannot_end(
     own: Dragon, client: Api, gate: Gate
 ) -> None:

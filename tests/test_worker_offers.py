@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import psutil
+import pytest
 
 from dragon.store.store import Store
 from tests.conftest import Api
@@ -82,6 +83,7 @@ async def test_tasks_end_though_the_connection_they_are_sent_over_is_cut(
     assert (await client.run(**HELLO))["status"] == "success"
 
 
+@pytest.mark.lease(20)
 async def test_a_worker_that_leaves_loses_nothing_that_is_on_its_way(
     own: Dragon, client: Api
 ) -> None:
