@@ -51,11 +51,11 @@ class Waits:
                 waited.append(_waited_seconds(pid))
             await asyncio.sleep(TICK_SECONDS)
 
-    def own_seconds(self, pid: int, since: float, until: float) -> float:
-        """What the process itself took of this span, as far as one knows."""
-        waited = self._waited[pid]
-        last = min(bisect_left(self._at, until) + 1, len(waited) - 1)
-        others = waited[last] - waited[bisect_left(self._at, since)]
+    def own_seconds(self, since: float, until: float, *pids: int) -> float:
+        """What these processes themselves took of the span, as far as one knows."""
+        first = bisect_left(self._at, since)
+        last = min(bisect_left(self._at, until) + 1, len(self._at))
+        others = sum(self._waited[pid][last] - self._waited[pid][first] for pid in pids)
         return min(self._pace.seconds(since, until), until - since - others)
 
 

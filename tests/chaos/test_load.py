@@ -2,26 +2,38 @@
 
 import asyncio
 import json
+import os
 import socket
 import statistics
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from datetime import datetime
+from functools import partial
+from typing import Any
 
 import aiohttp
 import psutil
 import pytest
 
-from dragon.engine.lag import SAMPLE_SECONDS
+from dragon.engine.lag import LATE_SECONDS, SAMPLE_SECONDS
+from dragon.settings import Slots
 from tasks.toolkit.geometry import Size
 from tests.chaos.check import check
 from tests.chaos.harness import Definition, Fleet, finals_of
+from tests.chaos.pace import Waits
 from tests.chaos.test_clients import HELLO
 from tests.chaos.test_crashes import read_stream
 from tests.conftest import Api, Origin
 from tests.gate import Gate
 from tests.pictures import CAT
-from tests.support import Part, until
+from tests.support import Part, eventually, until
+
+GOOD = b"HTTP/1.1 200"
+QUEUED = 5
+"""So many tasks of the account "few" may wait."""
+AT_ONCE = 100
+"""Requests under way: where a server is slow, its clients' next ones wait."""
 
 
 @pytest.mark.chaos(ci=20, long=200)
@@ -30,45 +42,43 @@ async def test_p16_clients_that_do_not_read_hurt_only_themselves(
 ) -> None:
     """So many read nothing, and half as many a byte each second."""
     fleet = fleet_of_patience
-    server = fleet.servers[0]
+    server, spared = fleet.servers
     ended = await fleet.submit([HELLO | {"name": "you" * 3_000}] * 40)
     # As many that read: what these take is no fault of those that do not.
     await asyncio.gather(*(fleet.follow(ended) for _ in range(n + n // 2)))
     running = await fleet.submit([gate.task()])
-    before = await p99_seconds(fleet, server, is_long)
     memory_bytes = server.process.memory_info().rss
-    silent = [ask_and_read_nothing(server, ended + running) for _ in range(n + n // 2)]
-    slow = asyncio.create_task(read_a_byte_each_second(silent[n:]))
-    try:
+    with ExitStack() as stack:
+        asked = (unread(stack, server, ended + running) for _ in range(n + n // 2))
         # Until then the server is busy with their requests, as it would be with any.
-        await until(lambda: has_streams(fleet, server, len(silent)))
-        during = await p99_seconds(fleet, server, is_long)
+        silent = await asyncio.gather(*asked)
+        slow = asyncio.create_task(read_a_byte_each_second(silent[n:]))
+        stack.callback(slow.cancel)
+        others, elsewhere = await p99_seconds(fleet, [server, spared], is_long)
         grown_bytes = server.process.memory_info().rss - memory_bytes
         await until(lambda: are_dropped(server, silent), 60)
-    finally:
-        slow.cancel()
-        for connection in silent:
-            connection.close()
     assert grown_bytes <= 1_000_000 * len(silent)
     # In short windows beside other tests, chance is larger than the promised tenth.
-    assert during <= (1.1 * before + 0.001 if is_long else 2 * before + 0.5)
+    assert others <= (1.1 * elsewhere + 0.001 if is_long else 2 * elsewhere + 0.5)
     gate.open()
     assert [final["status"] for final in await fleet.wait(running)] == ["success"]
     await check(fleet, is_exact=True)
 
 
-async def has_streams(fleet: Fleet, server: Part, count: int) -> bool:
-    text = (await fleet.api(server).ask("GET", "/metrics")).body.decode()
-    return f"\ndragon_open_streams {count}.0\n" in text
+async def p99_seconds(fleet: Fleet, servers: Sequence[Part], is_long: bool) -> list[float]:
+    """What all but the slowest hundredth of requests take, in the median of some windows.
 
-
-async def p99_seconds(fleet: Fleet, server: Part, is_long: bool) -> float:
-    """What all but the slowest hundredth of requests take, in the median of some windows."""
-    windows, requests = (9, 300) if is_long else (3, 30)
+    The servers are asked by turns: whatever else the machine does meanwhile it does to each.
+    """
+    windows, requests = (9, 300) if is_long else (5, 20)
+    p99: list[list[float]] = [[] for _ in servers]
     async with aiohttp.ClientSession() as session:
-        api = Api(session, server.url())
-        took = [[await hello(fleet, api) for _ in range(requests)] for _ in range(windows)]
-    return statistics.median(statistics.quantiles(times, n=100)[-1] for times in took)
+        apis = [Api(session, server.url()) for server in servers]
+        for _ in range(windows):
+            took = [[await hello(fleet, api) for api in apis] for _ in range(requests)]
+            for times, own in zip(zip(*took, strict=True), p99, strict=True):
+                own.append(statistics.quantiles(times, n=100)[-1])
+    return [statistics.median(own) for own in p99]
 
 
 async def hello(fleet: Fleet, api: Api, account: str = "acme") -> float:
@@ -80,6 +90,27 @@ async def hello(fleet: Fleet, api: Api, account: str = "acme") -> float:
     assert (status, final["status"]) == (200, "success")
     fleet.ledger.acknowledge([final])
     return time.monotonic() - began
+
+
+async def unread(stack: ExitStack, server: Part, keys: list[str]) -> socket.socket:
+    """A connection with a stream that has begun and nobody reads; open as long as the stack."""
+    while True:
+        connection = stack.enter_context(ask_and_read_nothing(server, keys))
+        await eventually(partial(beginning, connection))
+        if beginning(connection) == GOOD:
+            return connection
+        # The server was too busy for this one.
+        connection.close()
+
+
+def beginning(connection: socket.socket) -> bytes:
+    """What came of the answer, which is left where it is; all is well with one that is dropped."""
+    try:
+        return connection.recv(len(GOOD), socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return b""
+    except ConnectionError:
+        return GOOD
 
 
 def ask_and_read_nothing(server: Part, keys: list[str]) -> socket.socket:
@@ -119,20 +150,31 @@ async def test_p25_the_loops_are_never_held_up(
     """For so many seconds."""
     origin.bodies["large.jpg"] = large_picture()
     tasks = heaviest(origin.url("large.jpg"))
-    seconds: list[float] = []
+    parts = (*fleet.servers, *fleet.workers)
+    pids = [os.getpid(), fleet.broker.process.pid, *(part.process.pid for part in parts)]
+    waits = Waits(fleet.pace, pids)
+    watch = asyncio.create_task(waits.run())
     async with asyncio.TaskGroup() as group:
         for server in fleet.servers:
             group.create_task(run_again_and_again(fleet, server, tasks, n))
             group.create_task(run_again_and_again(fleet, server, 2000 * [HELLO], n, 10))
-            group.create_task(ask_for_health(fleet, server, n, seconds))
-    assert len(seconds) >= 10 * n, "the requests themselves were held up"
-    # The short form shares its processors with three other tests, and their processes.
-    assert max(seconds) < (1 if is_long else 3)
-    parts = (*fleet.servers, *fleet.workers)
-    held_up = [event["seconds"] for part in parts for event in part.events("loop_was_held_up")]
+            group.create_task(ask_for_health(fleet, server, n, waits))
+    watch.cancel()
+    held_up = [
+        seconds
+        for part in parts
+        for event in part.events("loop_was_held_up")
+        if (seconds := waits.own_seconds(*span(event), part.process.pid)) > LATE_SECONDS
+    ]
     samples = len(parts) * n / SAMPLE_SECONDS
     assert len(held_up) <= samples * (0.001 if is_long else 0.01), held_up
     await check(fleet, is_exact=True)
+
+
+def span(event: dict[str, Any]) -> tuple[float, float]:
+    """When a loop was held up."""
+    end = datetime.fromisoformat(event["timestamp"]).timestamp()
+    return end - event["seconds"], end
 
 
 def heaviest(url: str) -> list[Definition]:
@@ -166,15 +208,14 @@ async def run_again_and_again(
         await asyncio.sleep(pause_seconds)
 
 
-async def ask_for_health(fleet: Fleet, server: Part, seconds: float, took: list[float]) -> None:
-    """25 times a second; what each takes."""
-    end = time.monotonic() + seconds
-    while (began := time.monotonic()) < end:
-        path = "/health/live" if len(took) % 4 else "/health/ready"
-        status, _ = await fleet.api(server).get(path)
+async def ask_for_health(fleet: Fleet, server: Part, seconds: float, waits: Waits) -> None:
+    """25 times a second."""
+    async for number in paced(25, seconds):
+        began = time.time()
+        status, _ = await fleet.api(server).get("/health/live" if number % 4 else "/health/ready")
         assert status == 200
-        took.append(time.monotonic() - began)
-        await asyncio.sleep(1 / 25 - took[-1])
+        pids = os.getpid(), server.process.pid, fleet.broker.process.pid
+        assert waits.own_seconds(began, time.time(), *pids) < 1
 
 
 @pytest.mark.chaos(ci=6, long=60)
@@ -184,13 +225,18 @@ async def test_p26_what_is_too_much_is_refused_and_others_get_their_turn(
     """For so many seconds an account asks for ten times what two decoders can do."""
     memory_bytes = [server.process.memory_info().rss for server in fleet.servers]
     waits: list[float] = []
+    turns = asyncio.Semaphore(AT_ONCE)
+    began = time.monotonic()
     async with asyncio.TaskGroup() as group:
         others = group.create_task(ask_from_time_to_time(fleet, n, waits))
-        flood = [group.create_task(ask(fleet, number)) async for number in paced(200, n)]
+        flood = [group.create_task(ask(fleet, turns, number)) async for number in paced(200, n)]
         await others
-    refused = [task.result() for task in flood].count(401)
-    # As many as there are slots are admitted at once, which weighs more in a short run.
-    assert refused >= 0.6 * len(flood)
+    answers = [task.result() for task in flood]
+    # As many as there are slots are admitted at once, and then as many as have ended.
+    can_be_done = 10 * len(fleet.workers) * (time.monotonic() - began)
+    slots = Slots().fast * len(fleet.workers)
+    assert answers.count(401)
+    assert answers.count(200) <= slots + QUEUED + can_be_done
     assert max(waits) <= 5
     for server, before in zip(fleet.servers, memory_bytes, strict=True):
         assert server.process.memory_info().rss <= before + 50_000_000
@@ -205,14 +251,15 @@ async def paced(times_a_second: int, seconds: float) -> AsyncIterator[int]:
         yield number
 
 
-async def ask(fleet: Fleet, number: int) -> int:
+async def ask(fleet: Fleet, turns: asyncio.Semaphore, number: int) -> int:
     """The status of one of many requests of an account that may queue five tasks."""
-    answer = await fleet.api(fleet.servers[number % 2]).ask(
-        "POST",
-        "/v1/create",
-        json={"tasks": {"task_name": "site.hold", "seconds": 0.1}},
-        headers={"Authorization": "Secret few-secret"},
-    )
+    async with turns:
+        answer = await fleet.api(fleet.servers[number % 2]).ask(
+            "POST",
+            "/v1/create",
+            json={"tasks": {"task_name": "site.hold", "seconds": 0.1}},
+            headers={"Authorization": "Secret few-secret"},
+        )
     if answer.status == 200:
         fleet.ledger.acknowledge(answer.json)
     else:
@@ -223,4 +270,6 @@ async def ask(fleet: Fleet, number: int) -> int:
 async def ask_from_time_to_time(fleet: Fleet, seconds: float, took: list[float]) -> None:
     """What the requests of another account take, each a task that is waited for."""
     async for number in paced(2, seconds):
-        took.append(await hello(fleet, fleet.api(fleet.servers[number % 2]), "other"))
+        began = time.time()
+        await hello(fleet, fleet.api(fleet.servers[number % 2]), "other")
+        took.append(fleet.pace.seconds(began))

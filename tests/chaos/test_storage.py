@@ -3,7 +3,8 @@
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -16,24 +17,39 @@ from tests.chaos.harness import Definition, Fleet
 from tests.http_faults import NONE, Choice, Fault, FaultyServer, Request, choose
 from tests.s3 import ACCESS_KEY, SECRET_KEY, Look
 
-SLOW_SECONDS = 3.0
-"""Longer than a request to the store may take here."""
-
-FAULTS = (
-    Fault(status=500),
-    Fault(status=503),
-    Fault(delay_seconds=SLOW_SECONDS),
-    Fault(bytes_up=0),
-    Fault(bytes_up=2_000_000),
-    Fault(bytes_down=0),
-)
 UNREACHABLE = "'output' could not be kept: the store of files does not answer (tried 3 times)"
 
 
+@pytest.fixture
+def patience_seconds(look: Look) -> float:
+    """How long a request to the store may take, which is a Python program of its own."""
+    began = time.monotonic()
+    look.put("large", bytes(13_000_000))
+    took_seconds = time.monotonic() - began
+    look.delete("large")
+    return max(2.0, 10 * took_seconds)
+
+
+@pytest.fixture
+def faults(patience_seconds: float) -> Sequence[Fault]:
+    return (
+        Fault(status=500),
+        Fault(status=503),
+        Fault(delay_seconds=1.5 * patience_seconds),
+        Fault(bytes_up=0),
+        Fault(bytes_up=2_000_000),
+        Fault(bytes_down=0),
+    )
+
+
 @asynccontextmanager
-async def storing_fleet(path: Path, look: Look, faulty: FaultyServer) -> AsyncIterator[Fleet]:
+async def storing_fleet(
+    path: Path, look: Look, faulty: FaultyServer, patience_seconds: float
+) -> AsyncIterator[Fleet]:
     """Its outputs go to a store behind faults, which it soon gives up."""
-    store = look.settings(faulty.url, timeout_seconds=2.0, retry_seconds=4.0)
+    store = look.settings(
+        faulty.url, timeout_seconds=patience_seconds, retry_seconds=2 * patience_seconds
+    )
     environment = {
         "DRAGON_STORES": json.dumps({"media": msgspec.to_builtins(store)}),
         "DRAGON_OUTPUT_STORE": "media",
@@ -43,19 +59,26 @@ async def storing_fleet(path: Path, look: Look, faulty: FaultyServer) -> AsyncIt
 
 
 @pytest_asyncio.fixture
-async def storing(tmp_path: Path, look: Look, faulty: FaultyServer) -> AsyncIterator[Fleet]:
-    async with storing_fleet(tmp_path, look, faulty) as fleet:
+async def storing(
+    tmp_path: Path, look: Look, faulty: FaultyServer, patience_seconds: float
+) -> AsyncIterator[Fleet]:
+    async with storing_fleet(tmp_path, look, faulty, patience_seconds) as fleet:
         yield fleet
 
 
 @pytest.mark.chaos(ci=10, long=200)
 async def test_p28_faults_of_a_store_are_bounded(
-    storing: Fleet, look: Look, faulty: FaultyServer, chance: random.Random, n: int
+    storing: Fleet,
+    look: Look,
+    faulty: FaultyServer,
+    faults: Sequence[Fault],
+    chance: random.Random,
+    n: int,
 ) -> None:
     ends = []
     for number in range(n):
         is_outage = number % 10 == 9
-        faulty.choose = outage(chance) if is_outage else now_and_then(chance)
+        faulty.choose = (outage if is_outage else now_and_then)(faults, chance)
         keys = await storing.submit([write(chance) for _ in range(3)], chance)
         finals = await storing.wait(keys)
         # Away for longer than all tries take, it is one error; all else is not even noticed.
@@ -73,10 +96,15 @@ async def test_p28_faults_of_a_store_are_bounded(
 
 @pytest.mark.chaos(ci=5, long=200)
 async def test_p23_an_object_is_there_whole_or_not_at_all(
-    storing: Fleet, look: Look, faulty: FaultyServer, chance: random.Random, n: int
+    storing: Fleet,
+    look: Look,
+    faulty: FaultyServer,
+    faults: Sequence[Fault],
+    chance: random.Random,
+    n: int,
 ) -> None:
     for _ in range(n):
-        faulty.choose = now_and_then(chance)
+        faulty.choose = now_and_then(faults, chance)
         keys = await storing.submit([write(chance) for _ in range(6)], chance)
         await asyncio.sleep(chance.uniform(0.1, 0.6))
         await storing.kill(chance.choice(storing.workers))
@@ -139,19 +167,19 @@ def write(chance: random.Random) -> Definition:
     }
 
 
-def now_and_then(chance: random.Random) -> Choice:
+def now_and_then(faults: Sequence[Fault], chance: random.Random) -> Choice:
     """A fault for one request of six."""
 
     def one(_: Request) -> Fault:
-        return chance.choice(FAULTS) if chance.random() < 1 / 6 else NONE
+        return chance.choice(faults) if chance.random() < 1 / 6 else NONE
 
     return one
 
 
-def outage(chance: random.Random) -> Choice:
+def outage(faults: Sequence[Fault], chance: random.Random) -> Choice:
     """Uploads fail, one way or another."""
     return choose(
-        chance.choice([fault for fault in FAULTS if not fault.bytes_up]),
+        chance.choice([fault for fault in faults if not fault.bytes_up]),
         method=chance.choice(["PUT", ""]),
     )
 
