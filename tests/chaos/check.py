@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 
 from tests.chaos.harness import ATTEMPTS, CONNECTIONS_EACH, SECRETS, Fleet
 from tests.chaos.ledger import FINAL
-from tests.support import Part, eventually, is_alive, until
+from tests.support import DEADLINE_SECONDS, Part, eventually, is_alive, until
 
 SPARE_DESCRIPTORS = CONNECTIONS_EACH + 6
 
@@ -40,7 +40,7 @@ async def _check_records(fleet: Fleet, is_exact: bool) -> None:
     async def all_ended() -> bool:
         return all(record.update.state in FINAL for record in await fleet.records())
 
-    await until(all_ended, 60)
+    await until(all_ended)
     records = {record.update.key: record for record in await fleet.records()}
     lost = set(fleet.ledger.keys) - records.keys()
     assert not lost, f"{len(lost)} acknowledged jobs are gone"
@@ -93,7 +93,7 @@ async def _check_leftovers(fleet: Fleet) -> None:
 async def _check_descriptors(fleet: Fleet, part: Part) -> None:
     most = fleet.baseline(part) + SPARE_DESCRIPTORS
     # Workers keep connections to sources open for up to half a minute.
-    await eventually(lambda: part.process.num_fds() <= most, 45)
+    await eventually(lambda: part.process.num_fds() <= most, 30 + DEADLINE_SECONDS)
 
 
 async def _no_stream_is_open(fleet: Fleet, server: Part) -> bool:

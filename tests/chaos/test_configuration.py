@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import Part, until, wait_until
+from tests.support import Part, eventually, until, wait_until
 from tests.topologies import Node, api_of
 
 NO_FILE = "keeps no append-only file: set appendonly yes"
@@ -74,6 +74,7 @@ async def test_p04_unsafe_settings_of_valkey_are_told(
                 "warnings": [f"Valkey {words}" for words in warnings],
             }
             await until(partial(health_says, server, said))
+            await eventually(partial(server.events, "valkey_is_unsafe"))
             [event] = server.events("valkey_is_unsafe")
             assert {name: event[name] for name in said} == said
             assert event["level"] == "warning"

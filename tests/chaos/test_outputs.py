@@ -22,8 +22,7 @@ async def test_p23_a_file_is_there_whole_or_not_at_all(
             await asyncio.sleep(chance.uniform(0, 0.3))
             await fleet.kill(chance.choice(fleet.workers))
             await assert_files_are_whole(fleet)
-            await fleet.start("worker")
-            await fleet.wait(keys)
+            await asyncio.gather(fleet.start("worker"), fleet.wait(keys))
             for reader in readers:
                 reader.cancel()
     await check(fleet, is_exact=True)

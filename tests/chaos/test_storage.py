@@ -109,8 +109,7 @@ async def test_p23_an_object_is_there_whole_or_not_at_all(
         await asyncio.sleep(chance.uniform(0.1, 0.6))
         await storing.kill(chance.choice(storing.workers))
         await assert_objects_are_whole(storing, look)
-        await storing.start("worker")
-        await storing.wait(keys)
+        await asyncio.gather(storing.start("worker"), storing.wait(keys))
     faulty.choose = lambda _: NONE
     await assert_objects_are_whole(storing, look)
     await check(storing, is_exact=True)
