@@ -51,8 +51,10 @@ class Fleet:
         """Of workers, whose directories the next one to start will sweep."""
         self._parts: list[Part] = []
         self._wanted = servers, workers
-        # One decoder each: many processes start here, on few cores.
-        self._environment = {"DRAGON_DECODERS": "1"} | environment
+        # One decoder each: many processes start here, on few cores. Where Valkey is not what fails,
+        # nobody is refused because the machine held it up.
+        patience = {"DRAGON_DECODERS": "1", "DRAGON_REDIS_TIMEOUT_SECONDS": "30"}
+        self._environment = patience | environment
         self._descriptors: dict[Part, int] = {}
         self._stack = AsyncExitStack()
 

@@ -30,6 +30,7 @@ SETTINGS = {
     "DRAGON_VOLATILE_SECONDS": RETENTION_SECONDS,
     "DRAGON_IDEMPOTENCY_SECONDS": RETENTION_SECONDS,
     "DRAGON_WRITE_TIMEOUT_SECONDS": "2",
+    "DRAGON_REDIS_TIMEOUT_SECONDS": "4",
 }
 """With records that are kept for days no memory would be flat."""
 

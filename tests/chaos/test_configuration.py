@@ -67,7 +67,7 @@ async def test_p04_unsafe_settings_of_valkey_are_told(
         with (
             valkey(tmp_path / f"valkey{number}", options, place) as url,
             Part(data, "serve", "--port", "0", "--redis", url) as server,
-            Part(data, "worker", "--redis", url),
+            Part(data, "worker", "--redis", url, DRAGON_DECODERS="1"),
         ):
             said = {
                 "problems": [f"Valkey {words}" for words in problems],

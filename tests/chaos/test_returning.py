@@ -180,8 +180,8 @@ async def some_of(events: Events, count: int) -> list[Event]:
 
 @pytest_asyncio.fixture
 async def forgetful(tmp_path: Path) -> AsyncIterator[Fleet]:
-    """It keeps volatile tasks for a second."""
-    async with Fleet(tmp_path, DRAGON_VOLATILE_SECONDS="1") as fleet:
+    """It keeps volatile tasks for three seconds."""
+    async with Fleet(tmp_path, DRAGON_VOLATILE_SECONDS="3") as fleet:
         yield fleet
 
 

@@ -3,12 +3,13 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from tests.chaos.check import check
 from tests.chaos.harness import Fleet, finals_of
@@ -19,6 +20,13 @@ from tests.support import eventually, is_alive, until
 SUBMITS = 1000
 NOTICE_SECONDS = 15
 RANK = {"queued": 0, "executing": 1, "success": 2, "error": 2}
+
+
+@pytest_asyncio.fixture
+async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
+    """It gives Valkey as long to answer as it does by itself."""
+    async with Fleet(tmp_path, DRAGON_REDIS_TIMEOUT_SECONDS="4") as fleet:
+        yield fleet
 
 
 @pytest.mark.chaos(ci=2, long=20)
