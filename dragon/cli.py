@@ -109,7 +109,7 @@ def run(
     host: str, port: int, config: str | None, data: str | None, servers: int, workers: int
 ) -> None:
     """Run everything on this machine: Valkey, servers and workers."""
-    from dragon.supervisor import Wanted, supervise
+    from dragon.local.supervisor import Wanted, supervise
 
     settings = _load(config, data=data)
     wanted = Wanted(host=host, port=port, servers=servers, workers=workers)
@@ -126,7 +126,7 @@ def serve(
 ) -> None:
     """Run a server process."""
     from dragon.app import serve
-    from dragon.listening import listen
+    from dragon.local.listening import listen
 
     settings = _load_with_redis(config, data=data, redis=redis)
     listener = listen(host, port) if fd is None else socket.socket(fileno=fd)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from dragon.errors import DragonError, InvalidSettings
-from dragon.running import read_running
+from dragon.local.running import read_running
 from dragon.signing import sign_url
 from dragon.urls import split_server_url
 

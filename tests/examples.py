@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from docs.generate_tasks import EXAMPLES, PAGE
-from dragon.running import read_running
+from dragon.local.running import read_running
 from tests.support import Dragon
 
 SHOWN_URL = "http://127.0.0.1:8080"

@@ -23,7 +23,6 @@ LAYERS = (
         "urls",
         "kernel",
         "background",
-        "process",
         "webhook_signatures",
         "signing",
     ),
@@ -34,7 +33,7 @@ LAYERS = (
     ("engine",),
     ("http",),
     ("faces",),
-    ("app", "supervisor", "client", "private", "running", "demo", "listening"),
+    ("app", "local", "client"),
     ("cli",),
     ("__main__",),
 )

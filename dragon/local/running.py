@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from dragon.private import write_private
+from dragon.local.private import write_private
 
 
 class Running(Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from dragon.private import write_private
+from dragon.local.private import write_private
 from dragon.settings import Account, ApiKey
 
 

@@ -14,11 +14,11 @@ import msgspec
 from msgspec import Struct
 
 from dragon.background import stop_signal
-from dragon.demo import Demo, keep_demo
 from dragon.errors import DragonError, InvalidSettings
-from dragon.listening import listen_together, local_url
-from dragon.process import Process
-from dragon.running import Running, told_as_running
+from dragon.local.demo import Demo, keep_demo
+from dragon.local.listening import listen_together, local_url
+from dragon.local.process import Process
+from dragon.local.running import Running, told_as_running
 from dragon.settings import Settings
 from dragon.store.embedded import EmbeddedValkey
 
