@@ -102,11 +102,8 @@ class SignedUploads:
     async def _portions(self, opened: BinaryIO, patience: asyncio.Timeout) -> AsyncIterator[bytes]:
         """The file, as fast as it is taken; then `patience` waits for the answer."""
         settings = self._settings
-        rate, longest_seconds = (
-            settings.fetch_min_bytes_per_second,
-            settings.fetch_media_timeout_seconds,
-        )
-        pace = Pace(patience, rate, longest_seconds)
+        rate = settings.fetch_min_bytes_per_second
+        pace = Pace(patience, rate, settings.fetch_media_timeout_seconds)
         block_bytes = min(_BLOCK_BYTES, pace.portion_bytes)
         while data := await asyncio.to_thread(opened.read, block_bytes):
             yield data
