@@ -93,6 +93,11 @@ def _hints(struct: type[msgspec.Struct]) -> dict[str, Any]:
     return get_type_hints(struct, include_extras=True)
 
 
+@functools.cache
+def _fields(struct: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    return msgspec.structs.fields(struct)
+
+
 def _convert(
     params: type[Params], values: Mapping[str, Any], *, is_strict: bool
 ) -> tuple[Params | None, Problems]:
@@ -111,7 +116,7 @@ def _convert(
 def _with_whole_numbers(value: Any) -> Any:
     """Whole numbers as integers, wherever they stand inside."""
     # No comprehensions: each would take a second frame of the stack, for each level of nesting.
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return dict(zip(value, map(_with_whole_numbers, value.values()), strict=True))
     if isinstance(value, list):
         return list(map(_with_whole_numbers, value))
@@ -124,7 +129,7 @@ def _find_problems(
 ) -> Problems:
     hints = _hints(struct)
     problems: Problems = {}
-    for field in msgspec.structs.fields(struct):
+    for field in _fields(struct):
         if field.name not in values:
             if field.required:
                 problems[field.name] = ["this field is required"]
@@ -132,8 +137,11 @@ def _find_problems(
             problems[field.name] = found
     # A task's own parameters first, then those that every task takes.
     known = ", ".join(sorted(hints, key=lambda name: name in Params.__struct_fields__))
-    for name in islice(values.keys() - hints.keys(), _MAX_ITEMS):
-        problems[name] = [f"this parameter is unknown, choose among: {known}"]
+    words = f"this parameter is unknown, choose among: {known}"
+    for name in islice((name for name in values if name not in hints), _MAX_ITEMS):
+        problems[name] = [words]
+        # Once is enough, or a small request could get an answer of hundreds of megabytes.
+        words = "this parameter is unknown"
     return problems
 
 

@@ -44,6 +44,15 @@ def test_all_problems_are_told_at_once_and_in_words() -> None:
     }
 
 
+def test_of_many_unknown_parameters_the_first_is_told_what_to_choose_among() -> None:
+    unknown = {f"n{number}": number for number in range(200)}
+    problems = read(url=URL, **unknown).problems
+    assert list(problems) == list(unknown)[:100]
+    [[first], *others] = problems.values()
+    assert first.startswith("this parameter is unknown, choose among: url, width, ")
+    assert others == [["this parameter is unknown"]] * 99
+
+
 def test_problems_inside_lists_and_objects_say_where() -> None:
     problems = read(
         url=URL,
