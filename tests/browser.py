@@ -2,10 +2,14 @@
 
 import os
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from string import Template
+from subprocess import DEVNULL
 from typing import Any
 
 import pytest
@@ -13,7 +17,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from playwright.async_api import Page, Response, async_playwright
 
-from tests.support import API_KEY, DEADLINE_SECONDS, ROOT, Dragon
+from dragon.kernel import die_with_parent
+from tests.support import API_KEY, DEADLINE_SECONDS, ROOT, START_SECONDS, Dragon, wait_until
 
 PAGES = ROOT / "tests" / "pages"
 LISTED = "page.example.org"
@@ -23,6 +28,13 @@ CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 ARGUMENTS = [
+    "--headless",
+    "--hide-scrollbars",
+    "--mute-audio",
+    "--disable-dev-shm-usage",
+    "--disable-background-timer-throttling",
+    "--disable-renderer-backgrounding",
+    "--disable-backgrounding-occluded-windows",
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -42,16 +54,35 @@ needs_chromium = pytest.mark.skipif(
 Picture = tuple[bool, int]
 
 
-@asynccontextmanager
-async def open_page() -> AsyncIterator[Page]:
-    """A new page of a browser of its own."""
+@contextmanager
+def chromium(profile: Path) -> Iterator[str]:
+    """A browser that many pages share, as the URL at which it is driven."""
     assert CHROMIUM, "there is no Chromium on this machine: install chromium"
+    announced = profile / "DevToolsActivePort"
+    with subprocess.Popen(
+        [CHROMIUM, *ARGUMENTS, f"--user-data-dir={profile}", "--remote-debugging-port=0"],
+        stdout=DEVNULL,
+        stderr=DEVNULL,
+        start_new_session=True,
+        preexec_fn=partial(die_with_parent, os.getpid()),  # noqa: PLW1509
+    ) as browser:
+        try:
+            wait_until(lambda: announced.exists() and "\n" in announced.read_text(), START_SECONDS)
+            port, path = announced.read_text().split()
+            yield f"ws://127.0.0.1:{port}{path}"
+        finally:
+            os.killpg(browser.pid, signal.SIGKILL)
+
+
+@asynccontextmanager
+async def open_page(url: str) -> AsyncIterator[Page]:
+    """A new page, with nothing that other pages of this browser have."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = await playwright.chromium.connect_over_cdp(url, timeout=START_SECONDS * 1000)
         page = await browser.new_page()
         page.set_default_timeout(DEADLINE_SECONDS * 1000)
         yield page
-        await browser.close()
+        await page.context.close()
 
 
 class Site:

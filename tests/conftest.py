@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 from dragon.settings import Settings
 from dragon.store.store import Store
 from tests.broker import Broker
-from tests.browser import Site, open_page
+from tests.browser import Site, chromium, open_page
 from tests.chaos.proxy import Proxy
 from tests.clips import Clips
 from tests.decoders import Announcements, Logs
@@ -282,9 +282,15 @@ async def other(settings: Settings) -> AsyncIterator[Process]:
         yield other
 
 
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with chromium(tmp_path_factory.mktemp("chromium")) as url:
+        yield url
+
+
 @pytest_asyncio.fixture
-async def page() -> AsyncIterator[Page]:
-    async with open_page() as page:
+async def page(browser: str) -> AsyncIterator[Page]:
+    async with open_page(browser) as page:
         yield page
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from playwright.async_api import Page
 from pyvips import Image
 
-from tests.browser import LISTED, Site, open_page
+from tests.browser import LISTED, Site, chromium, open_page
 from tests.example_page import HAS_ENDED, INDEX, example_page
 from tests.support import Dragon
 
@@ -24,8 +24,9 @@ async def main() -> None:
         site = Site(dragon, "", Path(name) / "gate")
         site.pages["example"] = example_page(dragon.url)
         await site.server.start_server()
-        async with open_page() as page:
-            write(await take(page, site.url(LISTED, "example")))
+        with chromium(Path(name) / "profile") as browser:
+            async with open_page(browser) as page:
+                write(await take(page, site.url(LISTED, "example")))
         await site.server.close()
 
 
