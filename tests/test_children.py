@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import pytest
 
 from dragon.schemas import decode_job
 from dragon.store.store import Store
@@ -192,17 +191,22 @@ async def _ended(client: Api, keys: list[str]) -> str:
 
 
 async def test_a_cancelled_parent_takes_all_its_family_along(
-    own: Dragon, client: Api, gate: Gate
+    dragon: Dragon, api: Api, gate: Gate
 ) -> None:
-    [key] = await create(client, parent(gate.task(), parent(gate.task())))
+    [key] = await create(api, parent(gate.task(), parent(gate.task())))
     await gate.runs(2)
-    children = await until_family(own, key, 2)
-    grandchildren = [one for child in children for one in await family(own, child)]
+    children = await until_family(dragon, key, 2)
+    grandchildren = [one for child in children for one in await family(dragon, child)]
     assert len(grandchildren) == 1
-    await client.post("/v1/cancel", {"tasks": key})
-    finals = await ends(client, [key, *children, *grandchildren])
+    await api.post("/v1/cancel", {"tasks": key})
+    keys = sorted([key, *children, *grandchildren])
+    finals = await ends(api, keys)
     assert [final["result"] for final in finals] == ["cancelled"] * 4
-    await eventually(lambda: len(own.events("job_cancelled")) == 4)
+
+    def cancelled() -> list[str]:
+        return sorted(one["key"] for one in dragon.events("job_cancelled") if one["key"] in keys)
+
+    await eventually(lambda: cancelled() == keys)
 
 
 async def test_a_family_is_cancelled_also_when_the_parents_worker_is_gone(
@@ -249,9 +253,18 @@ async def _read(client: Api, url: str) -> str:
         return await response.text()
 
 
-@pytest.mark.parametrize("is_killed", [False, True])
-async def test_a_partial_result_is_told_and_its_files_are_served(
-    own: Dragon, client: Api, gate: Gate, is_killed: bool
+async def test_a_partial_result_is_told_and_its_files_are_served(api: Api, gate: Gate) -> None:
+    await check_partial_result(api, gate)
+
+
+async def test_a_partial_result_of_a_killed_worker_is_made_anew(
+    own: Dragon, client: Api, gate: Gate
+) -> None:
+    await check_partial_result(client, gate, own.worker())
+
+
+async def check_partial_result(
+    client: Api, gate: Gate, killed: psutil.Process | None = None
 ) -> None:
     [key] = await create(client, gate.task("site.partial"))
     status = await _partial(client, key)
@@ -262,12 +275,12 @@ async def test_a_partial_result_is_told_and_its_files_are_served(
         assert await response.text() == "first of run 0"
         assert response.headers["Cache-Control"] == "no-cache"
     await gate.runs(1)
-    if is_killed:
-        own.worker().kill()
+    if killed:
+        killed.kill()
         await gate.runs(2)
     gate.open()
     [final] = await ends(client, [key])
-    run = int(is_killed)
+    run = 1 if killed else 0
     assert (final["status"], final["result"]["runs"]) == ("success", run)
     assert "progress" not in final
     assert await _read(client, final["result"]["first"]) == f"first of run {run}"
