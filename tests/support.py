@@ -141,6 +141,8 @@ class Dragon:
     def __exit__(self, *_: object) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             family = self.family()
+            # A test that failed may have left it standing still.
+            self.process.send_signal(signal.SIGCONT)
             self.process.send_signal(signal.SIGINT)
             try:
                 self.process.wait(DEADLINE_SECONDS)

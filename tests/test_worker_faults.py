@@ -28,6 +28,8 @@ async def test_a_killed_workers_task_ends_on_another_one(
         gate.open()
         [final] = await ends(client, keys)
         assert (final["status"], final["result"]) == ("success", "open")
+        # The last line of the log is written after the end was told.
+        await eventually(lambda: other.events("job_ran"))
         assert [event["key"] for event in other.events("job_ran")] == keys
         supervisor.resume()
     assert await attempts(own, keys) == [2]
