@@ -50,8 +50,9 @@ hypothesis.settings.load_profile("steady")
 @pytest.fixture(scope="session")
 def dragon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dragon]:
     """A Dragon that many tests share: with the accounts and tasks of tests/support.py."""
-    # Its workers live: no task is to run twice because the machine held one of them up.
-    with Dragon(tmp_path_factory.mktemp("dragon"), DRAGON_LEASE_SECONDS="20") as dragon:
+    # Its workers and its Valkey live: none is given up because the machine held it up.
+    patience = {"DRAGON_LEASE_SECONDS": "20", "DRAGON_REDIS_TIMEOUT_SECONDS": "30"}
+    with Dragon(tmp_path_factory.mktemp("dragon"), config=CONFIG, **patience) as dragon:
         yield dragon
 
 
@@ -105,8 +106,16 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
 
 @pytest.fixture
 def settings(valkey: str, tmp_path: Path) -> Settings:
-    """Settings on the shared Valkey, with a prefix and a data directory of the test's own."""
-    return Settings(redis=valkey, redis_prefix=secrets.token_hex(6), data=str(tmp_path))
+    """Settings on the shared Valkey, with a prefix and a data directory of the test's own.
+
+    Nobody gives up a Valkey that many tests keep busy.
+    """
+    return Settings(
+        redis=valkey,
+        redis_prefix=secrets.token_hex(6),
+        data=str(tmp_path),
+        redis_timeout_seconds=DEADLINE_SECONDS,
+    )
 
 
 @pytest_asyncio.fixture

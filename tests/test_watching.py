@@ -5,6 +5,7 @@ import random
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 
 from dragon.engine.watching import Watch
@@ -222,7 +223,8 @@ async def test_made_up_keys_are_refused_before_anything_is_subscribed_to(process
 
 
 async def test_a_watch_that_cannot_open_leaves_nothing_behind(settings: Settings) -> None:
-    async with start_process(settings) as process:
+    hasty = msgspec.structs.replace(settings, redis_timeout_seconds=4.0)
+    async with start_process(hasty) as process:
         [held] = await process.start_jobs()
         await process.watches._feed.__aexit__()
         key = new_key("ZZZ" if process.watches.channel != "ZZZ" else "YYY")
