@@ -105,10 +105,14 @@ async def retry(
 
 
 async def reap(store: Store) -> Moved:
-    """Jobs promoted, requeued and failed, as soon as there are any."""
+    """Jobs promoted, requeued and failed, as soon as there are any; silent ones get no time."""
 
     async def look() -> Moved | None:
-        promoted, _, requeued, failed = await store.reap(0)
+        promoted, silent, requeued, failed = await store.reap(0)
+        if silent:
+            await store.client.zadd(
+                store.keys.base(0) + "leases", dict.fromkeys(silent, 0), xx=True
+            )
         moved = promoted, requeued, failed
         return moved if any(moved) else None
 
