@@ -1,39 +1,39 @@
 """Fixtures: one real Dragon and one real Valkey for each test process, a source server, a store."""
 
-import json
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import aiohttp
 import hypothesis
 import pytest
 import pytest_asyncio
 import redis.asyncio as redis
-from aiohttp import web
-from aiohttp.test_utils import TestServer
-from multidict import CIMultiDictProxy
 from playwright.async_api import Page
 from structlog.testing import capture_logs
 
 from dragon.settings import Settings
 from dragon.store.store import Store
-from tests.broker import Broker
-from tests.browser import Site, chromium, open_page
 from tests.chaos.proxy import Proxy
-from tests.clips import Clips
-from tests.decoders import Announcements, Logs
-from tests.fetching import Canary, Handler
-from tests.gate import Gate
-from tests.http_faults import FaultyServer
-from tests.module_page import open_module
-from tests.receivers import Receiver, receiving
-from tests.s3 import S3, Look, s3_server
-from tests.studio import Studio, open_studio
-from tests.support import CONFIG, DEADLINE_SECONDS, MEDIA, SECRET, Dragon
-from tests.valkey import valkey_server
-from tests.watchers import Process, start_process
+from tests.support.accounts import CONFIG
+from tests.support.api import Api
+from tests.support.broker import Broker
+from tests.support.browser import Site, chromium, open_page
+from tests.support.clips import Clips
+from tests.support.decoders import Announcements, Logs
+from tests.support.fetching import Canary
+from tests.support.gate import Gate
+from tests.support.http_faults import FaultyServer
+from tests.support.module_page import open_module
+from tests.support.origin import Origin
+from tests.support.processes import Dragon
+from tests.support.receivers import Receiver, receiving
+from tests.support.s3 import S3, Look, s3_server
+from tests.support.studio import Studio, open_studio
+from tests.support.valkey import valkey_server
+from tests.support.waiting import DEADLINE_SECONDS
+from tests.support.watchers import Process, start_process
 
 # The same examples in each run, however slow the machine is: `--hypothesis-profile default`
 # draws others.
@@ -49,7 +49,7 @@ hypothesis.settings.load_profile("steady")
 
 @pytest.fixture(scope="session")
 def dragon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dragon]:
-    """A Dragon that many tests share: with the accounts and tasks of tests/support.py."""
+    """A Dragon that many tests share: with the accounts of tests/support/accounts.py."""
     # Its workers and its Valkey live: none is given up because the machine held it up.
     patience = {"DRAGON_LEASE_SECONDS": "20", "DRAGON_REDIS_TIMEOUT_SECONDS": "30"}
     with Dragon(tmp_path_factory.mktemp("dragon"), config=CONFIG, **patience) as dragon:
@@ -137,85 +137,11 @@ async def broker(dragon: Dragon) -> AsyncIterator[Broker]:
         yield Broker(client)
 
 
-class Answer(NamedTuple):
-    """A whole answer, for tests that look at more than its JSON."""
-
-    status: int
-    headers: CIMultiDictProxy[str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-class Api:
-    """A client of the shared Dragon with acme's secret; other headers replace it."""
-
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
-        self.session = session
-        self.url = url
-        self.headers = {"Authorization": f"Secret {SECRET}"}
-
-    async def post(self, path: str, body: Any, **headers: str) -> tuple[int, Any]:
-        """Status and JSON of a POST; redirects are not followed."""
-        async with self.session.post(
-            self.url + path, json=body, headers=headers or self.headers, allow_redirects=False
-        ) as response:
-            return response.status, await response.json()
-
-    async def get(self, path: str, **headers: str) -> tuple[int, Any]:
-        async with self.session.get(
-            self.url + path, headers=headers or self.headers, allow_redirects=False
-        ) as response:
-            return response.status, await response.json()
-
-    async def ask(self, method: str, path: str, **options: Any) -> Answer:
-        """Any request as it is: it has no credentials but those given, and follows no redirect."""
-        options.setdefault("allow_redirects", False)
-        async with self.session.request(method, self.url + path, **options) as response:
-            return Answer(response.status, response.headers, await response.read())
-
-    async def run(self, **definition: Any) -> dict[str, Any]:
-        """The final status of one task."""
-        status, [final] = await self.post("/v1/create", {"tasks": [definition], "block": True})
-        assert status == 200
-        assert isinstance(final, dict)
-        return final
-
-
 @pytest_asyncio.fixture
 async def api(dragon: Dragon) -> AsyncIterator[Api]:
     timeout = aiohttp.ClientTimeout(total=DEADLINE_SECONDS)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         yield Api(session, dragon.url)
-
-
-class Origin:
-    """A web server with sources: the files of tests/media, and what a test adds to `bodies`.
-
-    A name in `handlers` is answered by the test itself.
-    """
-
-    def __init__(self) -> None:
-        self.bodies: dict[str, bytes] = {path.name: path.read_bytes() for path in MEDIA.iterdir()}
-        self.handlers: dict[str, Handler] = {}
-        self.hits: list[str] = []
-        app = web.Application()
-        app.router.add_get("/{name}", self._serve)
-        self.server = TestServer(app, host="127.0.0.1")
-
-    def url(self, name: str) -> str:
-        return str(self.server.make_url("/" + name))
-
-    async def _serve(self, request: web.Request) -> web.StreamResponse:
-        name = request.match_info["name"]
-        self.hits.append(name)
-        if name in self.handlers:
-            return await self.handlers[name](request)
-        if name not in self.bodies:
-            raise web.HTTPNotFound
-        return web.Response(body=self.bodies[name])
 
 
 @pytest_asyncio.fixture

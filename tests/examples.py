@@ -10,7 +10,7 @@ from typing import Any
 
 from docs.generate_tasks import EXAMPLES, PAGE
 from dragon.local.running import read_running
-from tests.support import Dragon
+from tests.support.processes import Dragon
 
 SHOWN_URL = "http://127.0.0.1:8080"
 """Where the examples expect `make run` to answer."""

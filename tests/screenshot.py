@@ -7,9 +7,9 @@ from pathlib import Path
 from playwright.async_api import Page
 from pyvips import Image
 
-from tests.browser import LISTED, Site, chromium, open_page
-from tests.example_page import HAS_ENDED, INDEX, example_page
-from tests.support import Dragon
+from tests.support.browser import LISTED, Site, chromium, open_page
+from tests.support.example_page import HAS_ENDED, INDEX, example_page
+from tests.support.processes import Dragon
 
 PICTURE = INDEX.with_name("screenshot.png")
 WIDTH, HEIGHT = 660, 580

@@ -4,7 +4,7 @@ import asyncio
 import sys
 from asyncio.subprocess import PIPE, STDOUT
 
-from tests.support import ROOT
+from tests.support.paths import ROOT
 
 DEADLINE_SECONDS = 300
 

@@ -24,9 +24,11 @@ from dragon.http.middleware import answer
 from dragon.registry import Registry
 from dragon.settings import Account, ApiKey, Limits, Settings, Slots, StoreSettings
 from dragon.store.connection import SCRIPTS
-from tests.conftest import Api, Origin
-from tests.routes import routes
-from tests.support import ROOT, Dragon
+from tests.support.api import Api
+from tests.support.origin import Origin
+from tests.support.paths import ROOT
+from tests.support.processes import Dragon
+from tests.support.routes import routes
 
 DOCS = ROOT / "docs"
 EXAMPLES = DOCS / "examples"

@@ -10,7 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support import ROOT, Dragon, wait_until
+from tests.support.paths import ROOT
+from tests.support.processes import Dragon
+from tests.support.waiting import wait_until
 
 LAYERS = (
     (

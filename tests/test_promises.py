@@ -3,7 +3,7 @@
 import importlib
 import re
 
-from tests.support import ROOT
+from tests.support.paths import ROOT
 
 CHAOS = ROOT / "tests" / "chaos"
 TIMES = r"\| (\S+) \| `(test_\w+)` \| ([\d,]+) \| ([\d,]+) \|"

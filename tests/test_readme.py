@@ -11,7 +11,9 @@ from typing import Any
 from pyvips import Image
 
 from dragon.cli import cli
-from tests.support import ROOT, SECRET, Dragon
+from tests.support.accounts import SECRET
+from tests.support.paths import ROOT
+from tests.support.processes import Dragon
 
 README = (ROOT / "README.md").read_text("utf-8")
 KEY = re.compile(r"\A[A-Z2-7]{26}\Z")

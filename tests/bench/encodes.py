@@ -10,8 +10,8 @@ import aiohttp
 from tests.bench.plan import HEADERS, Plan
 from tests.bench.report import Part
 from tests.bench.servers import bare_server
-from tests.clips import FFMPEG, run_ffmpeg
-from tests.support import MEDIA
+from tests.support.clips import FFMPEG, run_ffmpeg
+from tests.support.paths import MEDIA
 
 ENCODER = (
     *("-vf", "setparams=colorspace=bt709,scale=640:360:out_range=tv,setsar=1,format=yuv420p"),

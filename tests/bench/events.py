@@ -13,7 +13,7 @@ from tests.bench.plan import Plan
 from tests.bench.report import Part
 from tests.bench.servers import bare_server
 from tests.bench.teller import JOBS, RATE
-from tests.support import ROOT
+from tests.support.paths import ROOT
 
 WARM_SECONDS = 0.5
 TURN_SECONDS = 0.4

@@ -11,8 +11,8 @@ import aiohttp
 from tests.bench.plan import HEADERS, Plan
 from tests.bench.report import Part
 from tests.bench.servers import bare_server
-from tests.clips import FFMPEG, run_ffmpeg
-from tests.support import MEDIA
+from tests.support.clips import FFMPEG, run_ffmpeg
+from tests.support.paths import MEDIA
 
 STILLS = 10
 SECONDS = 30

@@ -8,7 +8,7 @@ from tests.bench.load import Load, Target, UnexpectedAnswer, load, request
 from tests.bench.plan import HEADERS, Plan
 from tests.bench.report import LOAD_COLUMNS, Part, load_rows, median_per_second, rate_cells
 from tests.bench.servers import bare_server
-from tests.valkey import valkey_server
+from tests.support.valkey import valkey_server
 
 STREAMS = 10
 DEADLINE_SECONDS = 120.0

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from tests.support import Dragon
+from tests.support.processes import Dragon
 
 SECRET = "bench-secret"
 HEADERS = {"Authorization": f"Secret {SECRET}"}

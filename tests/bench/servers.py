@@ -13,7 +13,8 @@ import redis.asyncio as redis
 import uvloop
 from aiohttp import web
 
-from tests.support import DEADLINE_SECONDS, ROOT
+from tests.support.paths import ROOT
+from tests.support.waiting import DEADLINE_SECONDS
 
 STATUS = (
     b'{"status":"%s","key":"5OYA5JQVFIAHYOMLQG5QV3U33M","result":"Hello World",'

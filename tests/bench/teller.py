@@ -12,7 +12,7 @@ from dragon.schemas import new_key
 from dragon.settings import Settings
 from dragon.store.store import Store
 from tests.bench.servers import CHANNEL
-from tests.jobs import line_of, submission
+from tests.support.jobs import line_of, submission
 
 JOBS = 200
 RATE = 200.0

@@ -15,7 +15,7 @@ from tests.bench.load import Target, load, request
 from tests.bench.plan import HEADERS, SECRET, Plan
 from tests.bench.report import LOAD_COLUMNS, Part, load_rows, median_per_second, rate_cells
 from tests.bench.servers import bare_server
-from tests.support import MEDIA, ROOT
+from tests.support.paths import MEDIA, ROOT
 
 CONNECTIONS = 16
 PLAIN_PROCESSES = 2

@@ -10,7 +10,7 @@ import redis.asyncio as redis
 from redis.exceptions import RedisError
 
 from dragon.store.embedded import EmbeddedValkey
-from tests.support import DEADLINE_SECONDS, until
+from tests.support.waiting import DEADLINE_SECONDS, until
 
 
 class Broker:

@@ -9,7 +9,8 @@ from redis.exceptions import RedisError
 
 from tests.chaos.harness import ATTEMPTS, CONNECTIONS_EACH, SECRETS, Fleet
 from tests.chaos.ledger import FINAL
-from tests.support import DEADLINE_SECONDS, Part, eventually, is_alive, until
+from tests.support.processes import Part, is_alive
+from tests.support.waiting import DEADLINE_SECONDS, eventually, until
 
 SPARE_DESCRIPTORS = CONNECTIONS_EACH + 6
 

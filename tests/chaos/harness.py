@@ -21,8 +21,10 @@ from tests.chaos.broker import Broker
 from tests.chaos.ledger import FINAL, Ledger
 from tests.chaos.pace import Pace
 from tests.chaos.proxy import Proxy
-from tests.conftest import Api
-from tests.support import CONFIG, WEBHOOK_SECRETS, Part, eventually, is_alive, until
+from tests.support.accounts import CONFIG, WEBHOOK_SECRETS
+from tests.support.api import Api
+from tests.support.processes import Part, is_alive
+from tests.support.waiting import eventually, until
 
 LEASE_SECONDS = 2.0
 ATTEMPTS = 3

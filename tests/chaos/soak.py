@@ -21,8 +21,9 @@ from tests.chaos.test_clients import HELLO
 from tests.chaos.test_crashes import mixed
 from tests.chaos.test_load import ask_and_read_nothing
 from tests.chaos.test_store_faults import cut_feeds
-from tests.conftest import Origin
-from tests.support import Part, until
+from tests.support.origin import Origin
+from tests.support.processes import Part
+from tests.support.waiting import until
 
 RETENTION_SECONDS = "45"
 SETTINGS = {

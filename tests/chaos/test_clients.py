@@ -14,8 +14,11 @@ from tests.chaos.check import check
 from tests.chaos.harness import SECRETS, Fleet
 from tests.chaos.proxy import Proxy
 from tests.chaos.test_crashes import mixed, read_stream
-from tests.conftest import Api, Origin
-from tests.support import API_KEY, DEADLINE_SECONDS, PAGE, SECRET, Part, until
+from tests.support.accounts import API_KEY, PAGE, SECRET
+from tests.support.api import Api
+from tests.support.origin import Origin
+from tests.support.processes import Part
+from tests.support.waiting import DEADLINE_SECONDS, until
 
 HELLO = {"task_name": "hello", "name": "you"}
 

@@ -17,8 +17,9 @@ from tests.chaos.check import check
 from tests.chaos.clock import Clock
 from tests.chaos.harness import Fleet
 from tests.chaos.test_crashes import mixed, read_stream
-from tests.gate import Gate
-from tests.support import Part, until
+from tests.support.gate import Gate
+from tests.support.processes import Part
+from tests.support.waiting import until
 
 HOUR = 3600
 JUMPS = (HOUR, -HOUR, 24 * HOUR, -24 * HOUR)

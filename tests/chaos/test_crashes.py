@@ -17,8 +17,9 @@ import pytest
 from tests.chaos.check import check
 from tests.chaos.harness import LEASE_SECONDS, Definition, Fleet, finals_of
 from tests.chaos.ledger import FINAL
-from tests.gate import Gate
-from tests.support import Part, eventually, is_alive, until
+from tests.support.gate import Gate
+from tests.support.processes import Part, is_alive
+from tests.support.waiting import eventually, until
 
 
 def mixed(chance: random.Random, count: int) -> list[Definition]:

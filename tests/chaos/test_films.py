@@ -11,9 +11,9 @@ from tests.chaos.check import check
 from tests.chaos.families import FILMS, filmed, watched
 from tests.chaos.harness import Definition, Fleet
 from tests.chaos.test_inputs import CANARY_SONG, mutated, told_by
-from tests.clips import PICTURE, Clips
-from tests.conftest import Origin
-from tests.fetching import Canary
+from tests.support.clips import PICTURE, Clips
+from tests.support.fetching import Canary
+from tests.support.origin import Origin
 
 
 @pytest.mark.chaos(ci=1, long=5)

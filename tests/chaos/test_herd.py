@@ -20,8 +20,10 @@ from tests.chaos.proxy import Proxy
 from tests.chaos.test_clients import HELLO
 from tests.chaos.test_load import are_dropped, unread
 from tests.chaos.test_store_faults import all_are_ready
-from tests.gate import Gate
-from tests.support import SECRET, Part, eventually, until
+from tests.support.accounts import SECRET
+from tests.support.gate import Gate
+from tests.support.processes import Part
+from tests.support.waiting import eventually, until
 
 SLOTS = 32
 """Of one worker: so many tasks that wait keep all others waiting."""

@@ -17,9 +17,9 @@ from tests.chaos.check import check
 from tests.chaos.families import pictured, thumb
 from tests.chaos.harness import DISK_BYTES, Definition, Fleet
 from tests.chaos.test_crashes import mixed
-from tests.conftest import Origin
-from tests.fetching import Canary
-from tests.pictures import CAT, animation
+from tests.support.fetching import Canary
+from tests.support.origin import Origin
+from tests.support.pictures import CAT, animation
 
 BAITED = {
     "svg": b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9">'

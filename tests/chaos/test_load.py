@@ -24,10 +24,12 @@ from tests.chaos.harness import Definition, Fleet, finals_of
 from tests.chaos.pace import Waits
 from tests.chaos.test_clients import HELLO
 from tests.chaos.test_crashes import read_stream
-from tests.conftest import Api, Origin
-from tests.gate import Gate
-from tests.pictures import CAT
-from tests.support import Part, eventually, until
+from tests.support.api import Api
+from tests.support.gate import Gate
+from tests.support.origin import Origin
+from tests.support.pictures import CAT
+from tests.support.processes import Part
+from tests.support.waiting import eventually, until
 
 GOOD = b"HTTP/1.1 200"
 QUEUED = 5

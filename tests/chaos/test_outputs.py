@@ -8,7 +8,7 @@ import pytest
 
 from tests.chaos.check import check, written
 from tests.chaos.harness import Definition, Fleet
-from tests.support import Part
+from tests.support.processes import Part
 
 
 @pytest.mark.chaos(ci=20, long=200)

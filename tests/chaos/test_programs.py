@@ -14,9 +14,10 @@ import pytest
 
 from tests.chaos.check import check
 from tests.chaos.harness import Definition, Fleet
-from tests.clips import Clips
-from tests.conftest import Origin
-from tests.support import Part, eventually, is_alive
+from tests.support.clips import Clips
+from tests.support.origin import Origin
+from tests.support.processes import Part, is_alive
+from tests.support.waiting import eventually
 
 ENDLESS = {"task_name": "site.encode"}
 ENDLESS_SECONDS = 3

@@ -11,10 +11,10 @@ from tests.chaos.check import check
 from tests.chaos.families import filmed, heard, pictured, scraped, thumb, watched
 from tests.chaos.harness import Definition, Fleet
 from tests.chaos.test_inputs import CANARY_SONG, told_by
-from tests.clips import PICTURE, SOUND, Clips
-from tests.conftest import Origin
-from tests.fetching import Canary
-from tests.test_containers import BEGINNINGS, PLAYLISTS, refer
+from tests.support.clips import PICTURE, SOUND, Clips
+from tests.support.fetching import Canary
+from tests.support.origin import Origin
+from tests.tasks.test_containers import BEGINNINGS, PLAYLISTS, refer
 
 ADDRESSES = (
     "file:{path}",

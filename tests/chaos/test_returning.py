@@ -17,9 +17,11 @@ from tests.chaos.harness import Definition, Fleet, finals_of
 from tests.chaos.ledger import FINAL
 from tests.chaos.test_crashes import mixed
 from tests.chaos.test_store_faults import RANK
-from tests.conftest import Answer
-from tests.reading_events import Event, Events, ends_in
-from tests.support import SECRET, Part, until
+from tests.support.accounts import SECRET
+from tests.support.api import Answer
+from tests.support.processes import Part
+from tests.support.reading_events import Event, Events, ends_in
+from tests.support.waiting import until
 
 AT_ONCE = 10
 ANSWER_SECONDS = 1

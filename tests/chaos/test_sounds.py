@@ -9,10 +9,10 @@ from tests.chaos.check import check
 from tests.chaos.families import SONGS, heard, scraped
 from tests.chaos.harness import Definition, Fleet
 from tests.chaos.test_inputs import CANARY_SONG, mutated, told_by
-from tests.clips import SOUND, Clips
-from tests.conftest import Origin
-from tests.fetching import Canary
-from tests.support import ROOT
+from tests.support.clips import SOUND, Clips
+from tests.support.fetching import Canary
+from tests.support.origin import Origin
+from tests.support.paths import ROOT
 
 HOURS = ("-f", "lavfi", "-i", "anullsrc=sample_rate=8000:channel_layout=mono:duration=15000")
 JUMP = ("-af", "asetpts='PTS+gte(T,1)*20000/TB'")

@@ -14,8 +14,8 @@ import pytest_asyncio
 
 from tests.chaos.check import check, written
 from tests.chaos.harness import Definition, Fleet
-from tests.http_faults import NONE, Choice, Fault, FaultyServer, Request, choose
-from tests.s3 import ACCESS_KEY, SECRET_KEY, Look
+from tests.support.http_faults import NONE, Choice, Fault, FaultyServer, Request, choose
+from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Look
 
 UNREACHABLE = "'output' could not be kept: the store of files does not answer (tried 3 times)"
 

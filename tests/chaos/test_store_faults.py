@@ -14,8 +14,9 @@ import pytest_asyncio
 from tests.chaos.check import check
 from tests.chaos.harness import Fleet, finals_of
 from tests.chaos.test_crashes import has_acknowledged, read_stream
-from tests.gate import Gate
-from tests.support import eventually, is_alive, until
+from tests.support.gate import Gate
+from tests.support.processes import is_alive
+from tests.support.waiting import eventually, until
 
 SUBMITS = 1000
 NOTICE_SECONDS = 15

@@ -18,11 +18,13 @@ from standardwebhooks import Webhook
 from tests.chaos.check import check
 from tests.chaos.harness import Definition, Fleet
 from tests.chaos.test_crashes import has_two_workers
-from tests.fetching import Canary, serving
-from tests.hooking import outcomes, settled
-from tests.receivers import Hit
-from tests.support import WEBHOOK_SECRETS, WEBHOOK_TRIES, eventually, is_alive
-from tests.test_fetch_addresses import LOOPBACK
+from tests.network.test_fetch_addresses import LOOPBACK
+from tests.support.accounts import WEBHOOK_SECRETS, WEBHOOK_TRIES
+from tests.support.fetching import Canary, serving
+from tests.support.hooking import outcomes, settled
+from tests.support.processes import is_alive
+from tests.support.receivers import Hit
+from tests.support.waiting import eventually
 
 FAULTS = ("500", "timeout", "reset", "redirect", "429", "410", "half", "noise")
 

@@ -1,0 +1,1 @@
+"""What pages do: img tags, dragon.js and signed URLs, in a real Chromium."""

@@ -1,0 +1,1 @@
+"""Output files: made, kept, listed, served, forgotten."""

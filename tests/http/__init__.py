@@ -1,0 +1,1 @@
+"""Requests over HTTP: who asks, for what, and what is answered."""

@@ -1,0 +1,141 @@
+"""What attackers tried once, and must not get again."""
+
+import asyncio
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from dragon.settings import Limits
+from dragon.store.store import Store
+from tests.support.accounts import SECRET
+from tests.support.api import Api
+from tests.support.gate import Gate
+from tests.support.jobs import submission
+from tests.support.processes import Dragon
+from tests.support.waiting import DEADLINE_SECONDS, until
+
+
+async def ask_in_time(api: Api, path: str, body: bytes) -> int:
+    """The status of an answer that must come soon: these bodies once took minutes."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        return (await api.ask("POST", path, data=io.BytesIO(body), headers=api.headers)).status
+
+
+async def test_a_double_key_among_many_is_found_at_once(api: Api) -> None:
+    pairs = ",".join(f'"k{number}":0' for number in range(150_000))
+    assert await ask_in_time(api, "/v1/status", f'{{{pairs},"z":1,"z":2}}'.encode()) == 400
+
+
+async def test_addresses_that_almost_match_are_refused_at_once(api: Api) -> None:
+    task = {"task_name": "image.info", "url": "http://" + "a" * 8180 + "\n"}
+    body = json.dumps({"tasks": [task] * 300}).encode()
+    assert await ask_in_time(api, "/v1/create", body) == 200
+
+
+async def test_a_path_full_of_addresses_is_logged_at_once(api: Api) -> None:
+    path = "/" + "http://" * 1000 + "%27%3F"
+    assert await ask_in_time(api, path, b"{}") == 404
+
+
+async def test_a_parked_job_takes_the_room_of_one_that_was_cancelled(store: Store) -> None:
+    request = submission(store, 3, limits=Limits(running=1))
+    keys = [job.key for job in request.jobs]
+    await store.submit(request)
+    [first] = (await store.claim("worker", {"fast": 3}, 0)).claims
+    assert first.job.key == keys[0]
+    await store.cancel(keys[:2])
+    [last] = (await store.claim("worker", {"fast": 3}, 0)).claims
+    assert last.job.key == keys[2]
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dragon]:
+    """A Dragon with little patience and small answers."""
+    data = tmp_path_factory.mktemp("strict")
+    patience = {"DRAGON_WRITE_TIMEOUT_SECONDS": "1", "DRAGON_MAX_ANSWER_BYTES": "100000"}
+    with Dragon(data, **patience) as dragon:
+        yield dragon
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /v1/status HTTP/1.1\r\nHost: a\r\n"])
+async def test_a_connection_that_asks_for_nothing_is_closed(strict: Dragon, sent: bytes) -> None:
+    host, port = strict.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(sent)
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        await reader.read()
+    writer.close()
+
+
+async def test_a_connection_that_asks_now_and_then_is_kept(strict: Dragon) -> None:
+    host, port = strict.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    silent = await asyncio.open_connection(host, int(port))
+    asking = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n"
+    writer.write(asking)
+    assert b"200 OK" in await reader.readline()
+    # By the time the silent one is closed, this one has been quiet for as long.
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        await silent[0].read()
+    silent[1].close()
+    writer.write(asking)
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while b"200 OK" not in await reader.readline():
+            assert not reader.at_eof()
+    writer.close()
+
+
+async def test_many_large_statuses_are_not_gathered_in_one_answer(strict: Dragon) -> None:
+    headers = {"Authorization": f"Secret {SECRET}"}
+    task = {"task_name": "hello", "name": "x" * 60_000}
+    async with aiohttp.ClientSession(strict.url, headers=headers) as session:
+
+        async def post(path: str, body: Any) -> tuple[int, Any]:
+            async with session.post(path, json=body) as response:
+                return response.status, await response.json()
+
+        _, [status] = await post("/v1/create", {"tasks": task, "block": True})
+        keys = {"tasks": [status["key"]]}
+        assert (await post("/v1/status", keys))[0] == 200
+        code, refused = await post("/v1/status", {"tasks": keys["tasks"] * 2})
+    assert code == 400
+    assert "max_answer_bytes" in refused["errors"][0]["description"]
+
+
+async def test_a_large_result_that_is_waited_for_is_not_repeated_in_one_answer(
+    strict: Dragon, gate: Gate
+) -> None:
+    async with aiohttp.ClientSession() as session:
+        api = Api(session, strict.url)
+
+        async def is_waited_for() -> bool:
+            return b"\ndragon_open_streams 1.0\n" in (await api.ask("GET", "/metrics")).body
+
+        _, [queued] = await api.post("/v1/create", {"tasks": gate.task()})
+        body = {"tasks": [queued["key"]] * 2, "block": True}
+        waiting = asyncio.create_task(api.post("/v1/status", body))
+        assert await until(is_waited_for)
+        result = gate.path.with_name("result")
+        result.write_text("x" * 60_000)
+        result.rename(gate.path)
+        status, refused = await waiting
+    [problem] = refused["errors"]
+    assert (status, problem["name"], problem["location"]) == (400, "tasks", "body")
+    assert "max_answer_bytes" in problem["description"]
+
+
+def test_nobody_else_may_read_the_data_directory(strict: Dragon) -> None:
+    for path in (strict.data / "work", strict.data / "valkey", strict.data / "running.json"):
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_what_is_written_there_is_private(strict: Dragon) -> None:
+    files = [path for path in Path(strict.data / "valkey").rglob("*") if path.is_file()]
+    assert files
+    for path in files:
+        assert path.stat().st_mode & 0o077 == 0, path

@@ -1,0 +1,1 @@
+"""`dragon` as a person starts it: the command, settings, logs and health."""

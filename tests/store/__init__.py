@@ -1,0 +1,1 @@
+"""Jobs in a real Valkey: each transition, and any sequence of them."""

@@ -1,0 +1,1 @@
+"""Whoever waits is told: streams, events and what they stand on."""

@@ -1,0 +1,56 @@
+"""A client of a running Dragon."""
+
+import json
+from typing import Any, NamedTuple
+
+import aiohttp
+from multidict import CIMultiDictProxy
+
+from tests.support.accounts import SECRET
+
+
+class Answer(NamedTuple):
+    """A whole answer, for tests that look at more than its JSON."""
+
+    status: int
+    headers: CIMultiDictProxy[str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Api:
+    """A client of the shared Dragon with acme's secret; other headers replace it."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self.session = session
+        self.url = url
+        self.headers = {"Authorization": f"Secret {SECRET}"}
+
+    async def post(self, path: str, body: Any, **headers: str) -> tuple[int, Any]:
+        """Status and JSON of a POST; redirects are not followed."""
+        async with self.session.post(
+            self.url + path, json=body, headers=headers or self.headers, allow_redirects=False
+        ) as response:
+            return response.status, await response.json()
+
+    async def get(self, path: str, **headers: str) -> tuple[int, Any]:
+        async with self.session.get(
+            self.url + path, headers=headers or self.headers, allow_redirects=False
+        ) as response:
+            return response.status, await response.json()
+
+    async def ask(self, method: str, path: str, **options: Any) -> Answer:
+        """Any request as it is: it has no credentials but those given, and follows no redirect."""
+        options.setdefault("allow_redirects", False)
+        async with self.session.request(method, self.url + path, **options) as response:
+            return Answer(response.status, response.headers, await response.read())
+
+    async def run(self, **definition: Any) -> dict[str, Any]:
+        """The final status of one task."""
+        status, [final] = await self.post("/v1/create", {"tasks": [definition], "block": True})
+        assert status == 200
+        assert isinstance(final, dict)
+        return final

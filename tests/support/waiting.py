@@ -1,0 +1,58 @@
+"""Ways to wait, with a deadline."""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+DEADLINE_SECONDS = 60.0
+"""Far more than anything takes: the machine may be slow, and busy with other tests."""
+
+
+def _logged(log: str, word: str) -> Iterator[Any]:
+    """The events of a log that have this word somewhere.
+
+    To decode only these matters where a test looks again and again at the log of many tests.
+    """
+    lines = [line for line in log.splitlines() if word in line and line.startswith("{")]
+    return map(json.loads, lines)
+
+
+def wait_until(condition: Callable[[], object], seconds: float = DEADLINE_SECONDS) -> None:
+    """Return as soon as the condition holds; fail at the deadline."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the deadline passed"
+        time.sleep(0.01)
+
+
+def wait_for(find: Callable[[], T | None], seconds: float = DEADLINE_SECONDS) -> T:
+    """The first value that is not None; fails at the deadline."""
+    found: list[T] = []
+
+    def look() -> bool:
+        value = find()
+        if value is not None:
+            found.append(value)
+        return bool(found)
+
+    wait_until(look, seconds)
+    return found[0]
+
+
+async def eventually(condition: Callable[[], object], seconds: float = DEADLINE_SECONDS) -> None:
+    """The same without holding up the loop."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the deadline passed"
+        await asyncio.sleep(0.01)
+
+
+async def until(ask: Callable[[], Awaitable[T]], seconds: float = DEADLINE_SECONDS) -> T:
+    """The first answer that is true; fails at the deadline."""
+    async with asyncio.timeout(seconds):
+        while not (answer := await ask()):
+            await asyncio.sleep(0.01)
+        return answer

@@ -1,0 +1,1 @@
+"""Every task, and what tasks share."""

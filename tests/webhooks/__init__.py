@@ -1,0 +1,1 @@
+"""Web hooks: sent, signed, repeated and on record."""

@@ -1,0 +1,1 @@
+"""Workers, their decoders and programs, and what kills them."""
