@@ -50,6 +50,8 @@ _OUT_OF_REACH = (
     OSError,
     TimeoutError,
 )
+_CLOSED = ("the handler is closed", "has no attribute 'writelines'")
+"""What uvloop and redis-py say of a connection that another task closed, as its server is gone."""
 _REFUSING = ("MISCONF", "NOREPLICAS", "LOADING", "BUSY", "OOM", "UNBLOCKED")
 
 
@@ -99,8 +101,7 @@ async def translated_errors() -> AsyncIterator[None]:
         if not str(error).startswith(_REFUSING):
             raise
         raise Unavailable(UNREACHABLE) from error
-    except RuntimeError as error:
-        # uvloop's words for a connection that another task closed, as its server is gone.
-        if "handler is closed" not in str(error):
+    except (AttributeError, RuntimeError) as error:
+        if not str(error).endswith(_CLOSED):
             raise
         raise Unavailable(UNREACHABLE) from error

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -143,6 +144,28 @@ async def test_a_node_that_stands_still_is_told_in_time(store: Store, valkeys: T
         frozen.resume()
     await asyncio.to_thread(valkeys.wait_until_whole)
     assert all(await store.read([key]))
+
+
+async def test_many_who_ask_a_node_that_stands_still_are_all_told_the_same(
+    store: Store, valkeys: ThreeNodes
+) -> None:
+    """Also those whose connection another one closes as it gives up."""
+    frozen = valkeys.nodes[0]
+    # To load them again takes connections to all nodes at once.
+    for node in valkeys.nodes:
+        node.ask("SCRIPT", "FLUSH")
+
+    async def ask(number: int) -> None:
+        await asyncio.sleep(number * 0.05)
+        with suppress(Unavailable):
+            await store.reap(number % SHARDS)
+
+    frozen.suspend()
+    try:
+        await asyncio.gather(*map(ask, range(100)))
+    finally:
+        frozen.resume()
+    await asyncio.to_thread(valkeys.wait_until_whole)
 
 
 async def test_a_node_that_is_killed_and_comes_back_has_forgotten_nothing(
