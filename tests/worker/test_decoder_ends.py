@@ -32,7 +32,7 @@ from pathlib import Path
 from dragon.engine.isolation.pool import Decoders
 from dragon.log import configure_logs
 from dragon.task import File
-from tests import isolated_functions
+from tests.support import isolated_functions
 from tests.support.decoders import settings
 
 async def main():
