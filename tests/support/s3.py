@@ -69,8 +69,11 @@ class Look:
         return sorted(one["Key"].removeprefix(PREFIX + "/") for one in found)
 
     def get(self, path: str) -> tuple[str, bytes]:
-        """Type and content."""
-        found = self._client.get_object(Bucket=self.name, Key=f"{PREFIX}/{path}")
+        """Type and content; raises FileNotFoundError."""
+        try:
+            found = self._client.get_object(Bucket=self.name, Key=f"{PREFIX}/{path}")
+        except self._client.exceptions.NoSuchKey:
+            raise FileNotFoundError(path) from None
         return found["ContentType"], found["Body"].read()
 
     def put(self, path: str, content: bytes) -> None:
