@@ -10,6 +10,7 @@ help:  ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 10
 
 .venv/run.stamp: setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Dragon needs Python 3.11 or later, and $(PYTHON) is %d.%d. Name another, as in: make PYTHON=python3.12 run" % sys.version_info[:2])'
 	$(PYTHON) -m venv .venv
 	$(PIP_INSTALL) --editable .
 	@touch $@

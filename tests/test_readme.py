@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,24 @@ def test_each_command_that_the_makefile_runs_is_one_of_dragons() -> None:
     named = set(re.findall(r"\$\(BIN\)/dragon ([a-z]+)", makefile))
     assert named
     assert named <= set(cli.commands)
+
+
+def test_an_older_python_is_told_by_name_before_anything_is_installed(tmp_path: Path) -> None:
+    older = tmp_path / "python3.10"
+    pretend = "import sys; sys.version_info = (3, 10, 13); exec(sys.argv[1])"
+    older.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{pretend}" "$2"\n')
+    older.chmod(0o755)
+    for name in ("Makefile", "setup.cfg", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    make = shutil.which("make")
+    assert make
+    ended = subprocess.run(
+        [make, "run", f"PYTHON={older}"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode != 0
+    assert f"Dragon needs Python 3.11 or later, and {older} is 3.10." in ended.stderr
+    assert "make PYTHON=python3.12 run" in ended.stderr
+    assert not (tmp_path / ".venv").exists()
 
 
 def test_each_page_that_the_readme_links_to_exists() -> None:
