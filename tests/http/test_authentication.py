@@ -15,6 +15,11 @@ NOT_LISTED = {
     "status": "error",
     "message": "this page is not on the list of referrers of the api key",
 }
+NO_PAGE = {
+    "status": "error",
+    "message": "an api key is for pages, and the request names none: "
+    "it has no Referer and no Origin",
+}
 
 
 async def create(
@@ -180,7 +185,6 @@ async def test_an_api_key_is_good_on_listed_pages(api: Api, headers: dict[str, s
 @pytest.mark.parametrize(
     "headers",
     [
-        {},
         {"Referer": ""},
         {"Origin": "null"},
         {"Origin": "https://evil.net"},
@@ -209,6 +213,11 @@ async def test_an_api_key_is_good_on_listed_pages(api: Api, headers: dict[str, s
 async def test_an_api_key_is_refused_elsewhere(api: Api, headers: dict[str, str]) -> None:
     answer = await create(api, header=f"Api-Key {API_KEY}", headers=headers)
     assert (answer.status, answer.json) == (401, NOT_LISTED)
+
+
+async def test_an_api_key_is_refused_where_no_page_is_named(api: Api) -> None:
+    answer = await create(api, header=f"Api-Key {API_KEY}")
+    assert (answer.status, answer.json) == (401, NO_PAGE)
 
 
 async def test_a_secret_needs_no_page(api: Api) -> None:

@@ -14,6 +14,7 @@ from dragon.settings import Account, Settings
 
 WRONG = "the credentials are missing or wrong"
 NOT_LISTED = "this page is not on the list of referrers of the api key"
+NO_PAGE = "an api key is for pages, and the request names none: it has no Referer and no Origin"
 
 
 _Entry = tuple[Account, ReferrerRules | None]
@@ -54,8 +55,9 @@ class Accounts:
         """The account and how it was found; raises as `authenticate` does."""
         account, rules = self._find(request, body)
         headers = request.headers
-        if rules and not rules.allows(headers.get(hdrs.REFERER), headers.get(hdrs.ORIGIN)):
-            raise Unauthorized(NOT_LISTED)
+        referer, origin = headers.get(hdrs.REFERER), headers.get(hdrs.ORIGIN)
+        if rules and not rules.allows(referer, origin):
+            raise Unauthorized(NO_PAGE if referer is None and origin is None else NOT_LISTED)
         is_told_by_url = rules is None and not body and hdrs.AUTHORIZATION not in headers
         return Caller(account=account, rules=rules, is_told_by_url=is_told_by_url)
 
