@@ -98,7 +98,10 @@ class Client:
                 connection.request(method, self._url.path.rstrip("/") + path, text, headers)
                 answer = connection.getresponse()
                 if answer.status != http.client.OK:
-                    raise DragonError(_refusal(answer.status, answer.read()))
+                    words = _refusal(answer.status, answer.read())
+                    if answer.status == http.client.UNAUTHORIZED and not self._secret:
+                        words += "; give a secret of the account as DRAGON_SECRET"
+                    raise DragonError(words)
                 for line in answer:
                     yield json.loads(line)
         except OSError as error:

@@ -74,6 +74,15 @@ def test_a_task_that_fails_ends_the_command_with_1(dragon: Dragon, mode: str) ->
     assert dragon_command("status", key, "--url", dragon.url).returncode == 1
 
 
+def test_who_has_no_secret_is_asked_for_one(dragon: Dragon) -> None:
+    ended = dragon_command("create", "hello", "name=John", "--url", dragon.url, DRAGON_SECRET="")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        "dragon: the credentials are missing or wrong; "
+        "give a secret of the account as DRAGON_SECRET\n"
+    )
+
+
 def test_wrong_parameters_end_the_command_with_1_at_once(demo: Dragon) -> None:
     ended = dragon_command("create", "hello", "nome=John", *here(demo))
     assert ended.returncode == 1
