@@ -1,13 +1,18 @@
 """Signatures of web hooks, as others check them; and what the documentation tells others to do."""
 
+import asyncio
 import base64
 import json
 import re
 import subprocess
+import sys
 import time
+from asyncio.subprocess import DEVNULL, PIPE
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import playwright
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -15,6 +20,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from dragon.webhook_signatures import is_secret, sign
 from tests.support.accounts import WEBHOOK_SECRETS
 from tests.support.paths import ROOT
+from tests.support.topologies import free_port
 
 BODY = '{"status":"success","result":"Zoë"}'.encode()
 NODE = Path(playwright.__file__).parent / "driver" / "node"
@@ -91,7 +97,7 @@ def cases() -> list[tuple[dict[str, str], bytes, bool]]:
 
 
 def test_the_examples_in_python_tell_what_is_genuine() -> None:
-    by_library, by_hand = examples("python")
+    by_library, by_hand, _ = examples("python")
     names: dict[str, Any] = {}
     exec(by_hand, names)  # noqa: S102
     for head, body, is_genuine in cases():
@@ -99,6 +105,36 @@ def test_the_examples_in_python_tell_what_is_genuine() -> None:
     names = {"secret": WEBHOOK_SECRETS[0], "body": BODY, "headers": headers()}
     exec(by_library, names)  # noqa: S102
     assert names["status"] == json.loads(BODY)
+
+
+async def test_the_receiver_to_try_it_with_prints_what_comes(tmp_path: Path) -> None:
+    _, by_hand, receiver = examples("python")
+    [secret] = re.findall(r'^SECRET = "(.+)"$', receiver, re.MULTILINE)
+    port = free_port()
+    script = tmp_path / "receiver.py"
+    script.write_text(f"{by_hand}\n\n{receiver}".replace("9000", str(port)))
+    running = await asyncio.create_subprocess_exec(
+        sys.executable, "-u", script, stdout=PIPE, stderr=DEVNULL
+    )
+    assert running.stdout
+    try:
+        for sent, words in ((headers(BODY, secret), b"True "), (headers(BODY), b"False ")):
+            assert await post(f"http://127.0.0.1:{port}/done", sent) == 204
+            assert await running.stdout.readline() == words + BODY + b"\n"
+    finally:
+        running.kill()
+        await running.wait()
+
+
+async def post(url: str, sent: dict[str, str]) -> int:
+    """The status; the server may need a moment to start."""
+    async with aiohttp.ClientSession() as session:
+        for _ in range(200):
+            with suppress(aiohttp.ClientConnectorError):
+                async with session.post(url, data=BODY, headers=sent) as answer:
+                    return answer.status
+            await asyncio.sleep(0.05)
+    raise TimeoutError
 
 
 def test_the_example_in_javascript_does_too(tmp_path: Path) -> None:
