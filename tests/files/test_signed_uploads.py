@@ -203,6 +203,38 @@ async def test_a_server_that_just_holds_the_connection_is_given_up(
     )
 
 
+async def test_a_server_that_takes_it_slowly_is_not_given_up(
+    settings: Settings, claim: Claim, tmp_path: Path
+) -> None:
+    size, taken = 12_000_000, 0
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal taken
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert f"Content-Length: {size}".encode() in head
+        began = asyncio.get_running_loop().time()
+        while taken < size:
+            is_slow = asyncio.get_running_loop().time() < began + 4.0
+            taken += len(await reader.read(40_000))
+            await asyncio.sleep(0.1 if is_slow else 0)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    allowed = msgspec.structs.replace(
+        settings,
+        fetch_allow=("127.0.0.1",),
+        fetch_min_bytes_per_second=40_000,
+        fetch_media_timeout_seconds=9.0,
+    )
+    file = made(tmp_path)
+    # More than the buffers on the way hold: those of the system fill at once.
+    os.truncate(file.path, size)
+    async with await asyncio.start_server(take, "127.0.0.1", 0, limit=40_000) as server:
+        port = server.sockets[0].getsockname()[1]
+        await keep(Outputs(allowed), claim, f"http://127.0.0.1:{port}/x?secret", file)
+    assert taken == size
+
+
 async def test_no_address_that_is_not_allowed_is_reached(
     settings: Settings, claim: Claim, canary: Canary, tmp_path: Path
 ) -> None:

@@ -12,6 +12,9 @@ from dragon.engine.network.names import Names
 
 _BUFFER_BYTES = 256 * 1024
 """As much as the event loop reads at once: with less, each read pauses the connection."""
+UNSENT_BYTES = 64 * 1024
+"""More than that does not wait inside the system, which would take megabytes of an upload at once
+and then, for as long as a slow receiver needs for them, nothing."""
 
 
 def guarded_session(addresses: AddressRules) -> aiohttp.ClientSession:
@@ -44,4 +47,6 @@ def _open_socket(addresses: AddressRules, target: aiohttp.AddrInfoType) -> socke
     family, type_, protocol, _, (host, port, *_) = target
     if not addresses.is_allowed(str(host), int(port)):
         raise AddressRefused("refused")
-    return socket.socket(family, type_, protocol)
+    opened = socket.socket(family, type_, protocol)
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+    return opened

@@ -11,7 +11,7 @@ from yarl import URL
 
 from dragon.engine.network.addresses import AddressRules
 from dragon.engine.network.failures import explain_failure, refusal
-from dragon.engine.network.guard import guarded_session
+from dragon.engine.network.guard import UNSENT_BYTES, guarded_session
 from dragon.engine.network.pace import Pace
 from dragon.engine.network.urls import parse_url
 from dragon.errors import TaskError, TaskFailed, TaskInterrupted
@@ -23,7 +23,6 @@ MAX_BYTES = 5 * 1024**3
 """What S3 takes in one PUT."""
 TRIES = 4
 PAUSE_SECONDS = 0.5
-_BLOCK_BYTES = 64 * 1024
 _DONE = frozenset({200, 201, 202, 204})
 
 
@@ -103,9 +102,8 @@ class SignedUploads:
         """The file, as fast as it is taken; then `patience` waits for the answer."""
         settings = self._settings
         rate = settings.fetch_min_bytes_per_second
-        pace = Pace(patience, rate, settings.fetch_media_timeout_seconds)
-        block_bytes = min(_BLOCK_BYTES, pace.portion_bytes)
-        while data := await asyncio.to_thread(opened.read, block_bytes):
+        pace = Pace(patience, rate, settings.fetch_media_timeout_seconds, UNSENT_BYTES)
+        while data := await asyncio.to_thread(opened.read, UNSENT_BYTES):
             yield data
             pace.passed(len(data))
         pace.wait(settings.fetch_timeout_seconds)
