@@ -163,10 +163,12 @@ function news(told, statuses) {
 /** Where a request is refused because tasks are unknown or have expired: that they are. */
 function statusesOfGone(told, { status, errors = [] }) {
   if (status !== 404) return [];
+  // When they were queued nobody knows any more, but whoever reads statuses expects a date.
+  const now = new Date().toISOString();
   return [...told.keys()].flatMap((key) => {
     const problem = errors.find(({ description }) => description?.includes(`'${key}'`));
     const error = problem?.description;
-    return error ? [{ status: "error", key, error, events: { queued: "" } }] : [];
+    return error ? [{ status: "error", key, error, events: { queued: now, completed: now } }] : [];
   });
 }
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,8 @@ async def test_a_task_that_is_gone_does_not_hide_how_the_others_end(
     assert_each_ended_once(statuses, [gone, *keys])
     [told_of_it] = [status for status in statuses if status["key"] == gone]
     assert told_of_it["error"] == f"task '{gone}' is unknown or has expired"
+    for moment in ("queued", "completed"):
+        assert datetime.fromisoformat(told_of_it["events"][moment])
 
 
 async def test_what_stands_before_the_server_may_ask_for_patience(opened: Page) -> None:
