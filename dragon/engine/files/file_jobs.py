@@ -154,7 +154,7 @@ async def _news(watch: Watch, wish: Wish, known: Update) -> None:
         return
 
 
-class _Told(Struct):
+class _Told(Struct, frozen=True, kw_only=True):
     result: msgspec.Raw = msgspec.Raw()
 
 
