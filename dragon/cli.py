@@ -22,8 +22,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 MAX_PROCESSES = 64
 
 NAME_LOOKUPS = 64
-"""At once, each in a thread: by default there are four, which a name server that never answers
-would take from everybody else."""
+"""Of Valkey's servers, at once, each in a thread: by default there are four, of which two look
+names up. Names that clients give have threads of their own."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

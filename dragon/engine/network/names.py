@@ -19,8 +19,8 @@ T = TypeVar("T")
 class Names(AbstractResolver):
     """As the system knows them.
 
-    The event loop's own way looks up two at once: two that nobody answers for would keep all
-    downloads waiting, and the process from ending.
+    The event loop's own threads are few, and Valkey's names are looked up there, too. Those that
+    nobody answers for would keep all others waiting, and the process from ending.
     """
 
     def __init__(self) -> None:
