@@ -63,15 +63,17 @@ class Expiry:
 
     async def _delete_files(self, records: Sequence[Record]) -> Sequence[Record]:
         """Those that have none now."""
+        in_reach = self._in_reach(records)
         # All at once, for the sake of stores, or else each by itself, to find out which fail.
-        if await self._is_deleted(records):
-            return records
-        return [record for record in records if await self._is_deleted([record])]
+        if await self._are_deleted(in_reach):
+            return in_reach
+        return [one for one in in_reach if self._in_reach([one]) and await self._are_deleted([one])]
 
-    async def _is_deleted(self, records: Sequence[Record]) -> bool:
+    def _in_reach(self, records: Sequence[Record]) -> Sequence[Record]:
         # To ask each time would take a minute or so, in which nothing else is forgotten.
-        if any(self._outputs.stores_of(record) & self._away for record in records):
-            return False
+        return [one for one in records if not self._outputs.stores_of(one) & self._away]
+
+    async def _are_deleted(self, records: Sequence[Record]) -> bool:
         try:
             await self._outputs.delete(records)
         except StorageUnavailable as error:
