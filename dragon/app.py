@@ -119,6 +119,7 @@ async def work(settings: Settings, slots: dict[Kind, int]) -> None:
         background.start(Announcer(store, name, about, lag).run(), "announcer")
         background.start(Reaper(store).run(), "reaper")
         background.start(Expiry(store, outputs).run(), "expiry")
+        background.start(directory.run(), "sweep")
         await stack.enter_async_context(Worker(tools, name, slots))
         log.info("worker_started", worker=name, slots=slots, confinement=decoders.confinement)
         await stopped.wait()

@@ -1,15 +1,16 @@
-"""Side tasks of a process: ended together, and never dead unseen."""
+"""Side tasks of a process: ended together, never dead unseen, and what must not be cut short."""
 
 import asyncio
 import os
 import signal
 from collections.abc import Coroutine
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import structlog
 
 from dragon.errors import DragonError
 
+T = TypeVar("T")
 log = structlog.get_logger()
 
 CANCEL_SECONDS = 1.0
@@ -27,6 +28,25 @@ async def is_set_within(event: asyncio.Event, seconds: float) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """Wait for all of `work`, however often this is cancelled meanwhile; raises that afterwards.
+
+    For what leaves something behind if it is cut short.
+    """
+    task = asyncio.ensure_future(work)
+    cancellation: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancellation = error
+    if cancellation is None:
+        return task.result()
+    if not task.cancelled():
+        task.exception()  # or asyncio complains that nobody asked
+    raise cancellation
 
 
 def stop_signal() -> asyncio.Event:

@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from dragon.background import to_its_end
+
 _TRIES = 5
 
 
@@ -22,14 +24,8 @@ class Disk:
 
     async def keep(self, file: Path, path: str, content_type: str = "") -> int:
         """Move a finished file to `path`; its size. Its type is told by the job's record alone."""
-        moving = asyncio.ensure_future(asyncio.to_thread(self._keep, file, self.path(path)))
-        try:
-            return await asyncio.shield(moving)
-        except asyncio.CancelledError:
-            # No thread can be stopped: whoever discards the file then must come after it.
-            with contextlib.suppress(OSError):
-                await moving
-            raise
+        # No thread can be stopped: whoever discards the file of a cancelled run comes after it.
+        return await to_its_end(asyncio.to_thread(self._keep, file, self.path(path)))
 
     async def delete(self, paths: Iterable[str]) -> None:
         """Delete files, and the directories that are empty then; missing ones are fine."""

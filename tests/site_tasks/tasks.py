@@ -34,6 +34,20 @@ async def gate(params: GateParams, ctx: Context) -> str:
     return path.read_text() or "open"
 
 
+@task("site.tidy", timeout_seconds=300)
+async def tidy(params: GateParams, ctx: Context) -> str:
+    """Wait to be cancelled, tidy up until the gate opens, and say in `<path>.tidied` that it is."""
+    path = Path(params.path)
+    path.with_name(path.name + ".0.started").touch()
+    try:
+        await asyncio.Event().wait()
+    finally:
+        while not path.exists():
+            await asyncio.sleep(0.02)
+        path.with_name(path.name + ".tidied").touch()
+    return "never"
+
+
 class ToldGateParams(GateParams, frozen=True, kw_only=True):
     progress: int | dict[str, float]
 

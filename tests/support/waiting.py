@@ -56,3 +56,12 @@ async def until(ask: Callable[[], Awaitable[T]], seconds: float = DEADLINE_SECON
         while not (answer := await ask()):
             await asyncio.sleep(0.01)
         return answer
+
+
+async def cancelled_in_each_turn(task: asyncio.Task[T]) -> T:
+    """What a task comes to that is cancelled in each turn of the loop, until it has ended."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not task.done():
+            task.cancel()
+            await asyncio.sleep(0)
+    return task.result()

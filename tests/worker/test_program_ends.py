@@ -12,7 +12,7 @@ import pytest
 from dragon.errors import TaskInterrupted
 from tests.support.decoders import held, lives, readable
 from tests.support.programs import TEST_PICTURE, code, programs, python
-from tests.support.waiting import DEADLINE_SECONDS
+from tests.support.waiting import DEADLINE_SECONDS, cancelled_in_each_turn
 
 PARENT = """
 import asyncio
@@ -72,6 +72,25 @@ async def test_cancelled_while_it_starts_it_leaves_nothing(tmp_path: Path) -> No
         running.task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running.task
+        assert left_since(before) == []
+
+
+async def test_cancelled_again_while_it_ends_it_is_gone_all_the_same(tmp_path: Path) -> None:
+    running = Running(tmp_path)
+    pid = await running.pid
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled_in_each_turn(running.task)
+    assert not lives(pid)
+
+
+async def test_cancelled_again_while_it_starts_it_leaves_nothing(tmp_path: Path) -> None:
+    before = children_of(os.getpid())
+    for turns in range(6):
+        running = Running(tmp_path)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled_in_each_turn(running.task)
         assert left_since(before) == []
 
 

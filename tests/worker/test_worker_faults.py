@@ -1,10 +1,12 @@
 """Workers and decoders that are killed, stopped or told to leave."""
 
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
+from dragon.store.store import Store
 from tests.support.accounts import CONFIG
 from tests.support.api import Api
 from tests.support.faults import attempts, create, ends, kill_worker, second_worker
@@ -35,6 +37,40 @@ async def test_a_killed_workers_task_ends_on_another_one(
         assert [event["key"] for event in other.events("job_ran")] == keys
         supervisor.resume()
     assert await attempts(own, keys) == [2]
+
+
+@pytest.mark.lease(4)
+async def test_a_cancelled_task_tidies_up_for_longer_than_its_lease(
+    own: Dragon, client: Api, tmp_path: Path
+) -> None:
+    tidy, other = ({"path": str(tmp_path / name)} for name in ("tidy", "other"))
+    keys = await create(
+        client, {"task_name": "site.tidy"} | tidy, {"task_name": "site.gate"} | other
+    )
+    await eventually(lambda: len(list(tmp_path.glob("*.started"))) == 2)
+    await client.post("/v1/cancel", {"tasks": keys[0]})
+    await eventually(lambda: own.events("job_cancelled"))
+    # The other's lease is asked for together with that of the one that has none any more.
+    for _ in range(2):
+        await renewed(own, keys[1])
+    (tmp_path / "tidy").touch()
+    await eventually((tmp_path / "tidy.tidied").exists)
+    assert keys[0] not in [event["key"] for event in own.events("lease_lost")]
+    (tmp_path / "other").touch()
+    await ends(client, keys)
+
+
+async def renewed(own: Dragon, key: str) -> None:
+    """Wait until the worker has prolonged the lease of a job."""
+    async with Store(own.settings()) as store:
+        leases, member = store.keys.base(0) + "leases", key.encode()
+        before: Any = await store.client.zscore(leases, member)
+
+        async def is_later() -> bool:
+            now: Any = await store.client.zscore(leases, member)
+            return bool(now > before)
+
+        await until(is_later)
 
 
 @pytest.mark.lease(4)

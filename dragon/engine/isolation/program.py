@@ -17,6 +17,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from dragon.background import to_its_end
 from dragon.engine.isolation.launch import NOT_STARTED, Launch
 from dragon.engine.isolation.process import BASE_ENVIRONMENT, interpreter_environment
 from dragon.errors import ProgramFailed, TaskError, TaskFailed, TaskInterrupted
@@ -83,7 +84,7 @@ class Programs:
             code = await process.wait()
         finally:
             errors.cancel()
-            await _end(process)
+            await to_its_end(_end(process))
         if code == NOT_STARTED:
             log.error("program_not_started", lines=complaints)
             raise TaskInterrupted("ffmpeg could not be started; the log of the worker says why")
@@ -154,8 +155,12 @@ async def _spawn(launch: Launch, directory: Path, *, has_output: bool) -> Proces
         return await asyncio.shield(starting)
     except asyncio.CancelledError:
         # Half a start cannot be taken back, but its process can be killed.
-        await _end(await starting)
+        await to_its_end(_end_started(starting))
         raise
+
+
+async def _end_started(starting: asyncio.Task[Process]) -> None:
+    await _end(await starting)
 
 
 async def _end(process: Process) -> None:

@@ -3,12 +3,14 @@
 import asyncio
 import mimetypes
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from dragon.background import to_its_end
 from dragon.engine.worker.sources import Sources
 from dragon.task import ChildResult, File, MediaLimits, Source
 
@@ -83,7 +85,7 @@ class RunContext:
     ) -> None:
         self.limits = limits
         self.phases: dict[str, float] = {}
-        self.directory: Path | None = None
+        self._directory: Path | None = None
         """The run's own, once something lies in it."""
         self._work_directory = work_directory
         self._name = name
@@ -137,15 +139,20 @@ class RunContext:
         with self._phase("program"):
             await self._programs.run(arguments, self._own_directory(), on_line)
 
+    async def close(self) -> None:
+        """Delete the directory with all that lies in it."""
+        if self._directory:
+            await to_its_end(asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True))
+
     def _path(self, name: str) -> Path:
         return self._own_directory() / name
 
     def _own_directory(self) -> Path:
-        if not self.directory:
+        if not self._directory:
             directory = self._work_directory / self._name
             directory.mkdir(mode=0o700)
-            self.directory = directory
-        return self.directory
+            self._directory = directory
+        return self._directory
 
     @contextmanager
     def _deadline_held(self) -> Iterator[float]:

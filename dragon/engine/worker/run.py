@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -101,8 +100,8 @@ class Run:
                 await self._tools.outputs.discard(self.claim)
             raise
         finally:
-            if self._context and self._context.directory:
-                await asyncio.to_thread(shutil.rmtree, self._context.directory, ignore_errors=True)
+            if self._context:
+                await self._context.close()
         return outcome
 
     async def hand_back(self) -> bool:

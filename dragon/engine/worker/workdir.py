@@ -1,10 +1,20 @@
 """A worker's own directory, and the sweep of those whose worker is gone."""
 
+import asyncio
 import fcntl
 import os
+import random
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
+
+import structlog
+
+log = structlog.get_logger()
+
+SWEEP_SECONDS = 600.0
 
 
 class WorkDirectory:
@@ -17,20 +27,39 @@ class WorkDirectory:
 
     def __enter__(self) -> Self:
         self._root.mkdir(parents=True, exist_ok=True)
-        # One worker at a time: the sweep of another must not find this one made, but unlocked.
-        root = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(root, fcntl.LOCK_EX)
+        with self._alone():
             self._sweep()
             self.path.mkdir(mode=0o700)
             self._lock = _try_lock(self.path)
-        finally:
-            os.close(root)
         return self
 
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._lock)
+
+    async def run(self) -> None:
+        """Sweep from time to time: a worker that is killed may have no successor."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS * random.uniform(0.75, 1.25))  # noqa: S311
+            try:
+                await asyncio.to_thread(self.sweep)
+            except OSError as error:
+                log.warning("sweep_failed", error=error.strerror)
+
+    def sweep(self) -> None:
+        """Delete what workers left that are gone. Raises OSError."""
+        with self._alone():
+            self._sweep()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One worker at a time: no sweep must find another's directory made, but unlocked."""
+        root = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(root, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(root)
 
     def _sweep(self) -> None:
         """Delete by ownership, not by age: a lock that can be had belongs to nobody alive."""

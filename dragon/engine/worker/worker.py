@@ -270,8 +270,9 @@ class Worker:
 
     def _abandon(self, claim: Claim, event: str) -> None:
         run, task = self._runs[claim]
-        # One that is writing how it ended learns from the store's answer that it came too late.
-        if not run.is_ending:
+        # One that is writing how it ended learns from the store's answer that it came too late,
+        # and one that was told already to stop is to do so in peace.
+        if not (run.is_ending or task.cancelling()):
             log.warning(event, key=claim.job.key)
             task.cancel()
 
