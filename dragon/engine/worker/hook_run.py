@@ -19,11 +19,11 @@ class HookRun(Run):
 
     _how: Try
 
-    async def _attempt(self) -> Outcome:
+    async def attempt(self) -> Outcome:
         job = self.claim.job
         body = await persist(job.key, lambda: self._deliveries.body(job.key))
-        at, began = self._tools.store.clock.iso(), asyncio.get_running_loop().time()
-        answer = await self._tools.hooks.send(job, body) if body else Answer(error=GONE)
+        at, began = self.tools.store.clock.iso(), asyncio.get_running_loop().time()
+        answer = await self.tools.hooks.send(job, body) if body else Answer(error=GONE)
         seconds = asyncio.get_running_loop().time() - began
         self.phases["webhook"] = seconds
         self._how = Try(at=at, seconds=round(seconds, 3), status=answer.status, error=answer.error)
@@ -41,7 +41,7 @@ class HookRun(Run):
     def _judge(self, answer: Answer) -> Outcome:
         if not answer.error:
             return Outcome(state="success")
-        pauses = self._tools.settings.webhook_retry_seconds
+        pauses = self.tools.settings.webhook_retry_seconds
         attempt = self.claim.attempt
         if answer.is_over or attempt >= self.claim.job.attempts:
             return Outcome(state="error", error=answer.error)
@@ -49,8 +49,8 @@ class HookRun(Run):
         pause_seconds = jittered(pauses[min(attempt, len(pauses) - 1)])
         return Outcome(state="queued", pause_seconds=max(pause_seconds, answer.wait_seconds))
 
-    async def _write(self, outcome: Outcome) -> None:
-        line = self._telling.line(outcome.state, error=outcome.error)
+    async def write(self, outcome: Outcome) -> None:
+        line = self.telling.line(outcome.state, error=outcome.error)
         await persist(
             self.claim.job.key,
             lambda: self._deliveries.tried(
@@ -60,4 +60,4 @@ class HookRun(Run):
 
     @property
     def _deliveries(self) -> Deliveries:
-        return Deliveries(self._tools.store)
+        return Deliveries(self.tools.store)

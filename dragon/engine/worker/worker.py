@@ -14,6 +14,7 @@ from dragon.background import Background, is_set_within
 from dragon.engine.worker.durations import Durations
 from dragon.engine.worker.hook_run import HookRun
 from dragon.engine.worker.run import Run, Tools
+from dragon.engine.worker.task_run import TaskRun
 from dragon.errors import Unavailable
 from dragon.schemas import Claim, Kind, decode_dispatch
 from dragon.store.feed import Feed
@@ -195,8 +196,9 @@ class Worker:
         self._follow(run, self._hand_back(run))
 
     def _make_run(self, claim: Claim) -> Run:
-        run = HookRun if claim.job.kind == "hook" else Run
-        return run(self._tools, claim, self._offer, partial(self._lend, claim.job.kind))
+        if claim.job.kind == "hook":
+            return HookRun(self._tools, claim, self._offer)
+        return TaskRun(self._tools, claim, self._offer, partial(self._lend, claim.job.kind))
 
     def _follow(self, run: Run, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name=run.claim.job.key)
