@@ -1,7 +1,6 @@
 """Claims jobs while slots are free, runs them, keeps their leases, and drains when told to stop."""
 
 import asyncio
-import math
 import random
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
@@ -14,6 +13,7 @@ from dragon.background import Background, is_set_within
 from dragon.engine.worker.durations import Durations
 from dragon.engine.worker.hook_run import HookRun
 from dragon.engine.worker.run import Run, Tools
+from dragon.engine.worker.suspects import Suspects
 from dragon.engine.worker.task_run import TaskRun
 from dragon.errors import Unavailable
 from dragon.schemas import Claim, Kind, decode_dispatch
@@ -26,8 +26,6 @@ RENEWALS_PER_LEASE = 3
 MAX_CLAIM = 32
 """Of one kind at once. Less than the fast slots, so that while Valkey writes how some jobs ended
 others run."""
-BUSY_KINDS: frozenset[Kind] = frozenset({"fast", "heavy"})
-"""Jobs of the other kinds mostly wait: they neither kill a worker nor keep it from being alone."""
 
 
 class Worker:
@@ -45,9 +43,7 @@ class Worker:
         self._wake = asyncio.Event()
         self._is_stopping = False
         self._may_be_ready: set[Kind] = set()
-        self._suspects = 0
-        self._suspects_since = math.inf
-        self._suspect: Claim | None = None
+        self._suspects = Suspects(slots, patience_seconds=tools.settings.lease_seconds)
         self._first_shard = 0
         self._durations = Durations(tools.store)
         self._stack = AsyncExitStack()
@@ -101,13 +97,14 @@ class Worker:
                 continue
             free_slots = self._free_slots()
             if not any(free_slots[kind] for kind in self._may_be_ready):
-                await is_set_within(self._wake, self._pause_seconds())
+                pause_seconds = min(self._settings.poll_seconds, self._suspects.pause_seconds)
+                await is_set_within(self._wake, pause_seconds)
 
     async def _claim_once(self) -> None:
         """Take what the free slots hold, and note for which kinds to ask again."""
-        alone = 0
-        self._offer.set_open(not self._is_reserved)
+        self._offer.set_open(not self._suspects.need_the_worker)
         may_be_ready: set[Kind] = set()
+        alone = 0
         shards = self._settings.shards
         first = self._first_shard
         for shard in (number % shards for number in range(first, first + shards)):
@@ -121,53 +118,30 @@ class Worker:
                 self._first_shard = shard + 1
             for claim in answer.claims:
                 self._start(claim)
-        now = asyncio.get_running_loop().time()
-        self._suspects_since = min(self._suspects_since, now) if alone else math.inf
         if alone:
             # Each that ends may be the last one that a suspect waits for.
-            may_be_ready |= BUSY_KINDS & self._slots.keys()
-        self._suspects = alone
-        self._offer.set_open(not self._is_reserved)
+            may_be_ready |= self._suspects.kinds
         self._may_be_ready = may_be_ready
-        # Others may take an hour: then it has to run beside them, but never beside another suspect.
-        has_waited = now >= self._suspects_since + self._patience_seconds
-        if alone and (not self._is_busy or (has_waited and not self._suspect)):
+        self._suspects.note_waiting(alone)
+        self._offer.set_open(not self._suspects.need_the_worker)
+        if self._suspects.is_next(self._runs):
             await self._claim_suspect()
 
     async def _claim_suspect(self) -> None:
-        """Take one job that must run alone, for it may kill the worker."""
-        self._suspects_since = math.inf
+        """Take one job that must run alone."""
         for shard in range(self._settings.shards):
-            for kind in BUSY_KINDS & self._slots.keys():
+            for kind in self._suspects.kinds:
                 one = {each: int(each == kind) for each in self._slots}
                 answer = await self._store.claim(
                     self.name, one, shard, is_alone=True, offer=self._offer
                 )
                 for claim in answer.claims:
-                    self._suspect = claim
+                    self._suspects.begin(claim)
                     self._start(claim)
                     return
-        # Another worker was faster: nothing is left to be reserved for.
-        self._suspects = 0
+        # Another worker was faster.
+        self._suspects.note_waiting(0)
         self._wake.set()
-
-    @property
-    def _patience_seconds(self) -> float:
-        """How long a job that must run alone waits for others to end, and new ones wait for it."""
-        return self._settings.lease_seconds
-
-    def _pause_seconds(self) -> float:
-        poll_seconds = self._settings.poll_seconds
-        return min(poll_seconds, self._patience_seconds) if self._suspects else poll_seconds
-
-    @property
-    def _is_busy(self) -> bool:
-        return any(claim.job.kind in BUSY_KINDS for claim in self._runs)
-
-    @property
-    def _is_reserved(self) -> bool:
-        """A job must run alone, or waits for this worker to have no others."""
-        return bool(self._suspects or self._suspect)
 
     def _free_slots(self) -> dict[Kind, int]:
         return {kind: min(free, MAX_CLAIM) for kind, free in self._offer.free_slots().items()}
@@ -209,11 +183,10 @@ class Worker:
     def _on_end(self, claim: Claim, _: object) -> None:
         del self._runs[claim]
         self._offer.free(claim)
+        was_suspect = self._suspects.end(claim)
         # A claim that found a free slot and left nothing needs no other after it.
-        if claim.job.kind in self._may_be_ready or claim is self._suspect:
+        if was_suspect or claim.job.kind in self._may_be_ready:
             self._wake.set()
-        if claim is self._suspect:
-            self._suspect = None
 
     def _lend(self, kind: Kind, slots: int) -> None:
         """A job lends its slot to its child, or takes it back, even if another has it by then."""
