@@ -57,7 +57,7 @@ class Slots(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     heavy: Positive = 2
     flow: Positive = 1000
     record: Positive = 8
-    hook: Positive = 100
+    hook: Positive = 200
 
 
 class StoreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -124,6 +124,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         0.0, 5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0
     )  # fmt: skip
     webhook_connections: Positive = 25
+    webhook_account_connections: Positive = 100
     webhook_retention_seconds: Positive = 30 * 86_400
 
     decoders: Annotated[int, Meta(ge=0)] = 0

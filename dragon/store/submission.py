@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from yarl import URL
 
 from dragon.schemas import HOOK_TASK, Claim, HookParams, Job, State, Update, encode
 from dragon.settings import Limits
@@ -22,7 +23,8 @@ class Hook(Struct, frozen=True, kw_only=True):
     """Where the end of a job is told: the address for each final state that somebody waits for.
 
     `key` is that of the delivery, which is a job too and has a retention of its own. `connections`
-    are how many deliveries of its account one receiver gets at once, 0 for any number.
+    are how many deliveries of its account one receiver gets at once, `whole_connections` how many
+    all of them; 0 is any number.
     """
 
     key: str
@@ -31,6 +33,7 @@ class Hook(Struct, frozen=True, kw_only=True):
     pause_seconds: float
     retention_seconds: int
     connections: int = 0
+    whole_connections: int = 0
 
 
 class Submission(Struct, frozen=True, kw_only=True):
@@ -124,4 +127,16 @@ def _pack_hook(hook: Hook, job: Job, weight: float) -> tuple[Any, ...]:
         1 / weight,
         blobs,
         hook.connections,
+        {event: _receiver_of(url) for event, url in hook.urls.items()},
+        hook.whole_connections,
     )
+
+
+def _receiver_of(url: str) -> str:
+    """The host and port, however they are written; empty of what is no address."""
+    try:
+        parsed = URL(url)
+        host, port = parsed.raw_host or "", parsed.port
+    except (ValueError, IndexError):  # yarl indexes into the empty host of `http://[]@/`
+        return ""
+    return f"{host.rstrip('.')}:{port}"

@@ -61,7 +61,7 @@ async def test_a_dragon_that_is_whole_is_ready_and_tells_its_confinement(
     assert (status, health["status"], health["problems"]) == (200, "ok", [])
     [(name, worker)] = health["workers"].items()
     assert str(dragon.worker().pid) in name
-    assert worker["slots"] == {"fast": 100, "heavy": 2, "flow": 1000, "record": 8, "hook": 100}
+    assert worker["slots"] == {"fast": 100, "heavy": 2, "flow": 1000, "record": 8, "hook": 200}
     assert 0 <= worker["loop_lag_seconds"] < DEADLINE_SECONDS
     assert worker["confinement"]
     assert all(isinstance(words, str) and words for words in worker["confinement"].values())

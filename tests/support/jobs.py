@@ -71,6 +71,7 @@ def hooked(
     attempts: int = 3,
     pause_seconds: float = 0,
     connections: int = 0,
+    whole_connections: int = 0,
     host: str = "receiver",
 ) -> Submission:
     """The same request, with the ends of all its jobs told to somebody."""
@@ -82,6 +83,7 @@ def hooked(
             pause_seconds=pause_seconds,
             retention_seconds=60,
             connections=connections,
+            whole_connections=whole_connections,
         )
         for job in plain.jobs
     }

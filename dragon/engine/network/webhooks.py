@@ -50,6 +50,7 @@ def hook_of(
         pause_seconds=jittered(settings.webhook_retry_seconds[0]),
         retention_seconds=settings.webhook_retention_seconds,
         connections=settings.webhook_connections,
+        whole_connections=settings.webhook_account_connections,
     )
 
 

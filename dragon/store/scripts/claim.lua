@@ -20,14 +20,26 @@ local claimed, newest = {}, 0
 local worker, number, source = ARGV[2], tonumber(ARGV[3]), ARGV[6]
 local offer = base .. 'offer:' .. worker
 
+-- It waits until there is room for one more of the party's, and pays for its turn then.
+local function park(kind, key, tag, account, party)
+  redis.call('ZADD', base .. 'parked:' .. kind .. ':' .. party, tag, key)
+  count('parked', party, 1)
+  if kind ~= 'hook' then return end
+  local cost = redis.call('HGET', base .. 'job:' .. key, 'cost')
+  redis.call('HINCRBYFLOAT', base .. 'fair:hook', '@' .. account, -cost)
+end
+
 local function claim_one(kind, key, tag)
   local is = redis.call('HMGET', base .. 'job:' .. key, 'job', 'account', 'queued', 'version',
-    'token', 'attempt', 'limit')
-  local party = party_of(key, kind, is[2])
-  if is_full(kind, party, is[7]) then
-    redis.call('ZADD', base .. 'parked:' .. kind .. ':' .. party, tag, key)
-    count('parked', party, 1)
-    return
+    'token', 'attempt', 'limit', 'whole_limit')
+  local parties = parties_of(key, kind, is[2])
+  for index, party in ipairs(parties) do
+    if is_full(kind, party, is[6 + index]) then
+      park(kind, key, tag, is[2], party)
+      -- It may have been unparked for a room in the whole that it does not take now.
+      if index < #parties then unpark(parties[#parties]) end
+      return
+    end
   end
   local changes, told = start(key, kind, is, ARGV[4], ARGV[5])
   redis.call('HSET', base .. 'job:' .. key, 'tag', tag, unpack(changes))

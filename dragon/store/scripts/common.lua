@@ -22,7 +22,7 @@
 --                                 again by who does it
 --   queued                 hash   jobs of each account that wait, but those of class hook
 --   running                hash   jobs of each party that run, but those of class flow, which wait
---                                 for others; the party is the account, see party_of
+--                                 for others; the party is the account, see parties_of
 --   rate                   hash   time (ms) at which each account's minute is free again
 --   reuse:<fingerprint>    string key of the job that answers the same request
 --   idempotent:<acct>:<k>  list   what a repeated request is known by: its body, then its jobs
@@ -168,6 +168,7 @@ end
 
 -- Other jobs keep their turn when they are queued again or unparked. A delivery may have waited for a
 -- day: it would come before all others, and those to one dead receiver would take all slots.
+-- `claim` gives the turn back where it parks one.
 local function take_turn(key)
   local is = redis.call('HMGET', base .. 'job:' .. key, 'account', 'cost')
   local tag = turn_of(is[1], is[2])
@@ -175,11 +176,13 @@ local function take_turn(key)
   return tag
 end
 
--- Of whose jobs only so many run at once: the account's, or of deliveries those of the account to
--- one receiver, so that one that is dead leaves slots to the others.
-local function party_of(key, kind, account)
-  if kind ~= 'hook' then return account end
-  return account .. ' ' .. (redis.call('HGET', base .. 'job:' .. key, 'receiver') or '')
+-- Of whose jobs only so many run at once: the account's; or of deliveries those of the account to
+-- one receiver, so that one that is dead leaves slots to the others, and all of the account, so that
+-- many dead ones leave slots to other accounts. No receiver is called '/'.
+local function parties_of(key, kind, account)
+  if kind ~= 'hook' then return {account} end
+  local receiver = redis.call('HGET', base .. 'job:' .. key, 'receiver') or ''
+  return {account .. ' ' .. receiver, account .. ' /'}
 end
 
 -- There is room for one more of the party's jobs: one that was parked may take it.
@@ -209,20 +212,24 @@ end
 local function leave_running(key, kind, account)
   drop('leases', key)
   if not is_limited(kind) then return end
-  local party = party_of(key, kind, account)
-  count('running', party, -1)
-  unpark(party)
+  for _, party in ipairs(parties_of(key, kind, account)) do
+    count('running', party, -1)
+    unpark(party)
+  end
 end
 
 -- A job that waits, wherever it does, waits no longer.
 local function leave_queue(key, kind, account)
-  local party = party_of(key, kind, account)
-  -- It may have been unparked for a room that nobody takes now.
+  local waited = false
   for _, place in ipairs({'ready:', 'alone:'}) do
-    if redis.call('ZREM', base .. place .. kind, key) == 1 then unpark(party) end
+    waited = redis.call('ZREM', base .. place .. kind, key) == 1 or waited
   end
-  local parked = redis.call('ZREM', base .. 'parked:' .. kind .. ':' .. party, key)
-  count('parked', party, -parked)
+  for _, party in ipairs(parties_of(key, kind, account)) do
+    -- It may have been unparked for a room that nobody takes now.
+    if waited then unpark(party) end
+    local parked = redis.call('ZREM', base .. 'parked:' .. kind .. ':' .. party, key)
+    count('parked', party, -parked)
+  end
   redis.call('ZREM', base .. 'delayed', key)
   count_queued(kind, account, -1)
 end
@@ -237,7 +244,7 @@ local function holds(key, token)
 end
 
 local function is_full(kind, party, limit)
-  if tonumber(limit) == 0 or not is_limited(kind) then return false end
+  if not limit or tonumber(limit) == 0 or not is_limited(kind) then return false end
   return counted('running', party) >= tonumber(limit)
 end
 
@@ -250,7 +257,9 @@ local function start(key, kind, is, at, lease_ms)
   local line = '{"status":"executing","key":"' .. key .. '","events":{"queued":"' .. queued
     .. '","started":"' .. started .. '"}}'
   put('leases', now + lease_ms, key)
-  if is_limited(kind) then count('running', party_of(key, kind, account), 1) end
+  if is_limited(kind) then
+    for _, party in ipairs(parties_of(key, kind, account)) do count('running', party, 1) end
+  end
   count_queued(kind, account, -1)
   tell(key, version, 'executing', line)
   return {'state', 'executing', 'version', version, 'line', line, 'token', token,

@@ -6,9 +6,12 @@
 --   tries:<key>            list   how each try went, as JSON
 --   cost                   of a delivery: what it moves its account's next turn by
 --   receiver               of a delivery: the host and port that it goes to
+--   limit, whole_limit     of a delivery: how many run at once of its account's to that receiver, and
+--                          of its account's in all
 --
 -- A job's `hook` is MessagePack: {key of the delivery, tries, retention ms, ms before the first try,
--- cost, {state: blob of the delivery, without its beginning}, how many one receiver gets at once}.
+-- cost, {state: blob of the delivery, without its beginning}, limit, {state: receiver}, whole_limit}.
+-- Servers of an older version do not give the last ones.
 
 local MAX_TRIES_KEPT = 50
 local OUTCOMES = {queued = 'pending', executing = 'pending', success = 'delivered', error = 'failed'}
@@ -17,20 +20,15 @@ local function list_of(state, account)
   return base .. 'deliveries:' .. OUTCOMES[state] .. ':' .. account
 end
 
--- The host and port of the URL in the blob of a delivery.
-local function receiver_of(blob)
-  return string.lower(string.match(blob, '"url":"%a+://([^/?#"]*)') or '')
-end
-
 -- A job has ended: queues the delivery of its status, if somebody is to be told of that end.
 local function send_hook(account, hook, state, line)
-  local key, tries, retention, pause_ms, cost, blobs, limit = unpack(hook)
+  local key, tries, retention, pause_ms, cost, blobs, limit, receivers, whole_limit = unpack(hook)
   if not blobs[state] then return end
   local queued, tag = iso(), turn_of(account, cost)
   redis.call('HSET', base .. 'job:' .. key, 'job', '{"queued":"' .. queued .. '",' .. blobs[state],
     'account', account, 'kind', 'hook', 'task', 'webhook', 'queued', queued, 'limit', limit or 0,
-    'attempts', tries, 'retention', retention, 'state', 'queued', 'version', 1, 'token', 0,
-    'attempt', 0, 'tag', tag, 'cost', cost, 'receiver', receiver_of(blobs[state]), 'body', line,
+    'whole_limit', whole_limit or 0, 'receiver', receivers and receivers[state] or '', 'attempts', tries, 'retention', retention, 'state', 'queued', 'version', 1, 'token', 0,
+    'attempt', 0, 'tag', tag, 'cost', cost, 'body', line,
     'line', '{"status":"queued","key":"' .. key .. '","events":{"queued":"' .. queued .. '"}}')
   redis.call('ZADD', list_of('queued', account), 0, queued .. key)
   if pause_ms > 0 then
