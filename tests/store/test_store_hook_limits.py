@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from dragon.schemas import Claim
+from dragon.settings import Limits
 from dragon.store.store import Store
 from tests.store.test_store_hooks import BOTH, ended, ended_of, params_of, tried
-from tests.support.stores import claim
+from tests.support.jobs import submission
+from tests.support.stores import claim, counters, finish, submit
 
 
 async def claim_all(store: Store) -> Sequence[Claim]:
@@ -87,3 +89,18 @@ async def test_a_delivery_that_was_parked_has_taken_one_turn(
         assert await tried(store, held, "success")
     finishes: Any = store.client.hgetall(store.keys.base(0) + "fair:hook")
     assert float((await finishes)[b"@acme"]) == 3
+
+
+async def test_jobs_are_not_parked_for_ever_where_too_many_are_counted(store: Store) -> None:
+    """As it may be once two versions of Dragon have run together."""
+    [first, _] = await submit(store, submission(store, 2, limits=Limits(running=1)))
+    [held] = await claim(store)
+    counted: Any = store.client.hincrby(store.keys.base(0) + "running", "acme", 1)
+    assert await counted == 2
+    await finish(store, held)
+    assert await claim(store) == []
+    await store.reap(0)
+    [held] = await claim(store)
+    assert held.job.key != first
+    await finish(store, held)
+    assert await counters(store) == {}

@@ -14,6 +14,15 @@ local function due(set)
   return redis.call('ZRANGEBYSCORE', base .. set, '-inf', now, 'LIMIT', 0, ARGV[3])
 end
 
+-- While versions of these scripts changed, it may have come to count what runs no more: then jobs
+-- would stay parked, some of them for ever.
+local function recount_running()
+  if redis.call('DEL', base .. 'running') == 0 then return end
+  for _, party in ipairs(redis.call('HKEYS', base .. 'parked')) do unpark(party) end
+end
+
+if redis.call('EXISTS', base .. 'leases') == 0 then recount_running() end
+
 for _, key in ipairs(due('delayed')) do
   local is = redis.call('HMGET', base .. 'job:' .. key, 'kind', 'tag')
   redis.call('ZREM', base .. 'delayed', key)
