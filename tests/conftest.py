@@ -50,8 +50,13 @@ hypothesis.settings.load_profile("steady")
 @pytest.fixture(scope="session")
 def dragon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dragon]:
     """A Dragon that many tests share: with the accounts of tests/support/accounts.py."""
-    # Its workers and its Valkey live: none is given up because the machine held it up.
-    patience = {"DRAGON_LEASE_SECONDS": "20", "DRAGON_REDIS_TIMEOUT_SECONDS": "30"}
+    # Its workers, its Valkey and the receivers of its web hooks live: none is given up because the
+    # machine held it up.
+    patience = {
+        "DRAGON_LEASE_SECONDS": "20",
+        "DRAGON_REDIS_TIMEOUT_SECONDS": "30",
+        "DRAGON_WEBHOOK_TIMEOUT_SECONDS": "60",
+    }
     with Dragon(tmp_path_factory.mktemp("dragon"), config=CONFIG, **patience) as dragon:
         yield dragon
 

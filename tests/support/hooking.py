@@ -50,7 +50,11 @@ async def waiting_seconds(api: Api, key: str) -> float:
         delivery = await delivery_of(api, key)
         return delivery if "next_attempt" in delivery else None
 
-    delivery = await until(ask)
+    return pause_seconds(await until(ask))
+
+
+def pause_seconds(delivery: dict[str, Any]) -> float:
+    """From its last attempt to the next."""
     last, following = delivery["attempts"][-1]["at"], delivery["next_attempt"]
     return (datetime.fromisoformat(following) - datetime.fromisoformat(last)).total_seconds()
 

@@ -21,6 +21,7 @@ from dragon.webhook_signatures import is_secret, sign
 from tests.support.accounts import WEBHOOK_SECRETS
 from tests.support.paths import ROOT
 from tests.support.topologies import free_port
+from tests.support.waiting import until
 
 BODY = '{"status":"success","result":"Zoë"}'.encode()
 NODE = Path(playwright.__file__).parent / "driver" / "node"
@@ -129,12 +130,14 @@ async def test_the_receiver_to_try_it_with_prints_what_comes(tmp_path: Path) -> 
 async def post(url: str, sent: dict[str, str]) -> int:
     """The status; the server may need a moment to start."""
     async with aiohttp.ClientSession() as session:
-        for _ in range(200):
+
+        async def ask() -> int | None:
             with suppress(aiohttp.ClientConnectorError):
                 async with session.post(url, data=BODY, headers=sent) as answer:
                     return answer.status
-            await asyncio.sleep(0.05)
-    raise TimeoutError
+            return None
+
+        return await until(ask) or 0
 
 
 def test_the_example_in_javascript_does_too(tmp_path: Path) -> None:
