@@ -201,6 +201,7 @@ def find_file(files: Iterable[OutputFile], name: str) -> OutputFile | None:
 
 encode = msgspec.json.Encoder().encode
 decode_status = msgspec.json.Decoder(Status).decode
+decode_ticket = msgspec.json.Decoder(Ticket).decode
 decode_job = msgspec.json.Decoder(Job).decode
 decode_files = msgspec.json.Decoder(tuple[OutputFile, ...]).decode
 

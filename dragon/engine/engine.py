@@ -16,6 +16,7 @@ from dragon.schemas import (
     Job,
     Record,
     Status,
+    Ticket,
     Update,
     WrongParameters,
     decode_job,
@@ -76,15 +77,20 @@ class Engine:
         )
 
     async def submit(self, submission: Submission) -> Sequence[Update]:
-        """Queue the jobs; their first statuses.
+        """Queue the jobs; their first statuses, or those of now where they were there already.
 
         Raises OverLimits or Conflict, and then nothing is queued.
         """
         answered = await self.queue(submission)
-        return [record.update for record in answered] if answered else submission.updates
+        if answered is None:
+            return submission.updates
+        try:
+            return [record.update for record in await self.read([one.key for one in answered])]
+        except TooLarge:
+            return list(map(_queued, answered))
 
-    async def queue(self, submission: Submission) -> list[Record] | None:
-        """Queue the jobs; or the records of those that answer the request already."""
+    async def queue(self, submission: Submission) -> list[Ticket] | None:
+        """Queue the jobs; or the tickets of those that answer the request already."""
         answered = await self._store.submit(submission)
         if answered is None:
             for job, update in zip(submission.jobs, submission.updates, strict=True):
@@ -97,12 +103,31 @@ class Engine:
                 )
         return answered
 
-    async def run(self, submission: Submission) -> list[Update]:
-        """Queue the jobs and wait until all have ended; their final statuses, in order."""
-        return await _ends(*await self.submit_and_watch(submission))
+    async def run(self, submission: Submission) -> Sequence[Update]:
+        """Queue the jobs and wait until all have ended; their final statuses, in order.
+
+        Their first ones, if these are more than one answer may hold: the jobs are there, and who
+        created them must learn their keys.
+        """
+        answered, watch = await self._queue_and_watch(submission)
+        with watch:
+            try:
+                if answered:
+                    return await self.wait([one.key for one in answered])
+                return await self._ends(submission.updates, watch)
+            except TooLarge:
+                return list(map(_queued, answered)) if answered else submission.updates
 
     async def submit_and_watch(self, submission: Submission) -> tuple[Sequence[Update], Watch]:
         """Queue the jobs; their first statuses, and a watch of those that have not ended."""
+        answered, watch = await self._queue_and_watch(submission)
+        if answered:
+            watch.close()
+            return await self.watch([one.key for one in answered])
+        return submission.updates, watch
+
+    async def _queue_and_watch(self, submission: Submission) -> tuple[list[Ticket] | None, Watch]:
+        """Who watches first misses nothing."""
         keys = [update.key for update in submission.updates if not update.is_final]
         watch = await self.watches.open(keys)
         try:
@@ -110,12 +135,9 @@ class Engine:
         except BaseException:
             watch.close()
             raise
-        if answered:
-            watch.close()
-            return await self.watch([record.update.key for record in answered])
         for update in submission.updates:
             watch.skip(update)
-        return submission.updates, watch
+        return answered, watch
 
     async def read(self, keys: Sequence[str]) -> list[Record]:
         """The jobs' records.
@@ -180,7 +202,15 @@ class Engine:
 
     async def wait(self, keys: Sequence[str]) -> list[Update]:
         """The jobs' final statuses, once all have ended; raises as `read` does."""
-        answer = await _ends(*await self.watch(keys))
+        updates, watch = await self.watch(keys)
+        with watch:
+            return await self._ends(updates, watch)
+
+    async def _ends(self, updates: Sequence[Update], watch: Watch) -> list[Update]:
+        """Raises TooLarge once it is clear, so that nobody gathers what cannot be told."""
+        ended_bytes = sum(len(update.line) for update in updates if update.is_final)
+        ends = await watch.ends(self._settings.max_answer_bytes - ended_bytes)
+        answer = [ends.get(update.key, update) for update in updates]
         self._check_size(sum(len(update.line) for update in answer))
         return answer
 
@@ -224,12 +254,6 @@ class Engine:
         )
 
 
-async def _ends(updates: Sequence[Update], watch: Watch) -> list[Update]:
-    with watch:
-        ends = await watch.ends()
-        return [ends.get(update.key, update) for update in updates]
-
-
 def _sound(keys: Iterable[str]) -> list[str]:
     """Those that have the form of a key: others name no place where the store could look."""
     return [key for key in dict.fromkeys(keys) if is_key(key)]
@@ -251,6 +275,10 @@ def _first_update(definition: Definition, job: Job) -> Update:
         events = Events(queued=job.queued, completed=job.queued)
         error = WrongParameters(parameters=definition.problems)
         status = Status(status="error", key=job.key, error=error, events=events)
-    else:
-        status = Status(status="queued", key=job.key, events=Events(queued=job.queued))
+        return Update(job.key, 1, status.status, encode(status))
+    return _queued(job)
+
+
+def _queued(job: Ticket) -> Update:
+    status = Status(status="queued", key=job.key, events=Events(queued=job.queued))
     return Update(job.key, 1, status.status, encode(status))

@@ -1,6 +1,7 @@
 """Tells whoever waits of newer statuses: subscribe, read, pass on only what is newer."""
 
 import asyncio
+import math
 import random
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence, Set
@@ -36,7 +37,7 @@ class Watch:
     """
 
     __slots__ = (
-        "_fresh", "_interruption", "_on_close", "_versions", "_waiter", "_wants_end",
+        "_fresh", "_interruption", "_on_close", "_room", "_versions", "_waiter",
         "all_keys", "sink",
     )  # fmt: skip
 
@@ -48,7 +49,8 @@ class Watch:
         self._on_close = on_close
         self._fresh: dict[str, Update] = {}
         self._waiter: asyncio.Future[None] | None = None
-        self._wants_end = False
+        # Of who waits for ends alone: how many bytes of them there is room for yet.
+        self._room: float | None = None
         self._interruption = ""
         self.sink: Sink | None = None
         """Offered each change that somebody waits for; what it takes, `changes` leaves out."""
@@ -80,10 +82,14 @@ class Watch:
             return
         self._note(update)
         waiter = self._waiter if self._waiter and not self._waiter.done() else None
+        if self._room is not None:
+            if update.is_final:
+                self._fresh[update.key] = update
+                self._room -= len(update.line)
         # While nobody waits the reader is busy with older ones, which must come first.
-        if not (waiter and self.sink and self.sink.take(update)):
+        elif not (waiter and self.sink and self.sink.take(update)):
             self._fresh[update.key] = update
-        has_news = self._fresh and not self._wants_end
+        has_news = self._fresh if self._room is None else self._room < 0
         if waiter and (has_news or not self._versions):
             waiter.set_result(None)
 
@@ -111,15 +117,20 @@ class Watch:
         Without what the sink took.
         """
         if not self._fresh and self._versions:
-            await self._wait(wants_end=False)
+            await self._wait(None)
         changes = list(self._fresh.values())
         self._fresh.clear()
         return changes
 
-    async def ends(self) -> dict[str, Update]:
-        """Wait until all have ended; the final status of each that had not when this began."""
-        if self._versions:
-            await self._wait(wants_end=True)
+    async def ends(self, max_bytes: float = math.inf) -> dict[str, Update]:
+        """Wait until all have ended; the final status of each that had not when this began.
+
+        Or, as soon as they are larger together than `max_bytes`, those there are.
+        """
+        self._fresh = {key: update for key, update in self._fresh.items() if update.is_final}
+        room = max_bytes - sum(len(update.line) for update in self._fresh.values())
+        if self._versions and room >= 0:
+            await self._wait(room)
         return self._fresh
 
     def _is_newer(self, update: Update) -> bool:
@@ -132,10 +143,10 @@ class Watch:
         else:
             self._versions[update.key] = update.version
 
-    def _wait(self, *, wants_end: bool) -> asyncio.Future[None]:
+    def _wait(self, room: float | None) -> asyncio.Future[None]:
         if self._interruption:
             raise Unavailable(self._interruption)
-        self._wants_end = wants_end
+        self._room = room
         self._waiter = asyncio.get_running_loop().create_future()
         return self._waiter
 

@@ -23,6 +23,7 @@ from dragon.schemas import (
     Update,
     decode_claims,
     decode_files,
+    decode_ticket,
     encode,
 )
 from dragon.settings import Settings
@@ -91,15 +92,14 @@ class Store:
 
     # Transitions, in the order a job goes through them.
 
-    async def submit(self, submission: Submission) -> list[Record] | None:
-        """Queue all jobs of a request; or return the records of those that answer it already.
+    async def submit(self, submission: Submission) -> list[Ticket] | None:
+        """Queue all jobs of a request; or return the tickets of those that answer it already.
 
         Raises OverLimits, Conflict or LeaseLost, and then nothing is queued.
         """
         answer = await self._submits[submission.shard].add(submission)
         if answer[0] == b"answered":
-            records = [_record(key.decode(), fields) for key, *fields in answer[1:]]
-            return [record for record in records if record]
+            return [decode_ticket(ticket) for ticket in answer[1:]]
         if answer[0] == b"conflict":
             raise Conflict("another request was made with this Idempotency-Key")
         if answer[0] == b"lost":

@@ -129,6 +129,37 @@ async def test_a_large_result_that_is_waited_for_is_not_repeated_in_one_answer(
     assert "max_answer_bytes" in problem["description"]
 
 
+async def test_who_creates_tasks_of_large_results_learns_their_keys(
+    strict: Dragon, gate: Gate
+) -> None:
+    """At once: what one answer cannot hold is not gathered until the last has ended."""
+    large = [{"task_name": "hello", "name": "x" * 60_000}] * 2
+    async with aiohttp.ClientSession() as session:
+        api = Api(session, strict.url)
+        body = {"tasks": [*large, gate.task()], "block": True}
+        code, first = await api.post("/v1/create", body)
+        assert (code, [status["status"] for status in first]) == (200, ["queued"] * 3)
+        gate.open()
+        for status in first:
+            body = {"tasks": status["key"], "block": True}
+            _, [ended] = await api.post("/v1/status", body)
+            assert ended["status"] == "success"
+
+
+@pytest.mark.parametrize("block", [True, False])
+async def test_who_creates_large_tasks_again_learns_the_same_keys(
+    strict: Dragon, block: bool
+) -> None:
+    body = {"tasks": [{"task_name": "hello", "name": "x" * 60_000}] * 2, "block": block}
+    async with aiohttp.ClientSession() as session:
+        api = Api(session, strict.url)
+        headers = api.headers | {"Idempotency-Key": f"large-{block}"}
+        _, first = await api.post("/v1/create", body, **headers)
+        for status in first:
+            await api.post("/v1/status", {"tasks": status["key"], "block": True})
+        assert await api.post("/v1/create", body, **headers) == (200, first)
+
+
 def test_nobody_else_may_read_the_data_directory(strict: Dragon) -> None:
     for path in (strict.data / "work", strict.data / "valkey", strict.data / "running.json"):
         assert path.stat().st_mode & 0o077 == 0, path

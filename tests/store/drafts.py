@@ -94,9 +94,9 @@ async def together(*calls: Coroutine[Any, Any, T]) -> list[T]:
 async def answer(store: Store, request: Submission) -> Answer:
     """In the words of the model."""
     try:
-        records = await store.submit(request)
+        answered = await store.submit(request)
     except Conflict:
         return "conflict"
     except OverLimits as error:
         return "per_minute" if "a minute" in str(error) else "queued"
-    return "accepted" if records is None else [record.update.key for record in records]
+    return "accepted" if answered is None else [ticket.key for ticket in answered]

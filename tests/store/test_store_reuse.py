@@ -27,9 +27,11 @@ def reusable(store: Store, reuse_seconds: int = 60, **options: Any) -> Submissio
 
 
 async def answered(store: Store) -> list[Record]:
-    """The records that answer the same request again."""
-    records = await store.submit(reusable(store))
-    assert records is not None
+    """The records of the jobs that answer the same request again."""
+    tickets = await store.submit(reusable(store))
+    assert tickets is not None
+    records = [await read(store, ticket.key) for ticket in tickets]
+    assert [record.job for record in records] == tickets
     return records
 
 
@@ -54,7 +56,7 @@ async def test_the_same_request_is_answered_by_the_job_that_ended(store: Store) 
 
 async def test_of_the_same_requests_in_one_batch_only_one_runs(store: Store) -> None:
     answers = await asyncio.gather(*(store.submit(reusable(store)) for _ in range(5)))
-    reused = {record.update.key for records in answers if records for record in records}
+    reused = {ticket.key for tickets in answers if tickets for ticket in tickets}
     assert answers.count(None) == 1
     assert len(reused) == 1
     assert [held.job.key for held in await claim(store)] == [*reused]

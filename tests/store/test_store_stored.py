@@ -168,7 +168,7 @@ async def test_a_job_without_its_file_answers_no_identical_request(
     options: dict[str, Any] = {"fingerprint": "same", "reuse_seconds": 1000}
     held, files = await end(store, 5, **options)
     again = submission(store, fingerprint="same", reuse_seconds=1000)
-    assert await store.submit(again) == [await read(store, held.job.key)]
+    assert await store.submit(again) == [(await read(store, held.job.key)).job]
     await delete(index, files)
     assert await store.submit(again) is None
 
@@ -182,7 +182,7 @@ async def test_a_family_without_a_file_answers_no_identical_request(
     _, files = await end_child(store, top, 5)
     await finish(store, top, files=made(top, 6))
     again = submission(store, **options)
-    assert await store.submit(again) == [await read(store, top.job.key)]
+    assert await store.submit(again) == [(await read(store, top.job.key)).job]
     async with store.client.pubsub(ignore_subscribe_messages=True) as listener:
         await listener.subscribe(store.keys.outdated_channel)
         await listener.get_message(timeout=DEADLINE_SECONDS)

@@ -76,10 +76,8 @@ class FileJobs:
                 watch.skip(update)
                 await _news(watch, wish, update)
                 return await self._follow(watch, update.key, wish)
-        [record] = answered
-        if wish.is_granted(record):
-            return record
-        return await self.wait(record.update.key, wish)
+        [ticket] = answered
+        return await self.wait(ticket.key, wish)
 
     def fingerprint(self, definition: Definition, account: Account, base_url: str) -> str:
         """What identical requests share; empty for what is never reused."""

@@ -7,7 +7,7 @@
 --          retention ms, reuse ms, hook or '', whether it is volatile}. A request is accepted whole
 --          or refused whole.
 -- ARGV[3]  now, as ISO 8601
--- Returns  for each request {'accepted'}; {'answered', record…} by jobs that exist already;
+-- Returns  for each request {'accepted'}; {'answered', ticket (JSON)…} by jobs that are there;
 --          {'conflict'} with a request of the same idempotency key and another body;
 --          {'lost'} if the worker that asks for a child holds its parent no longer;
 --          or what it is over: {'queued', limit} or {'per_minute', ms to wait}
@@ -155,14 +155,15 @@ local function add(job, account, reuse)
   end
 end
 
--- The records of jobs that exist already, or nil if one of them is gone.
+-- What is known of jobs that exist already, but not what they tell, which may be large; or nil if
+-- one of them is gone.
 local function answered(keys)
   local answer = {'answered'}
   for index, key in ipairs(keys) do
-    local record = redis.call('HMGET', base .. 'job:' .. key,
-      'version', 'state', 'line', 'task', 'kind', 'account', 'queued', 'files', 'expires', 'attempt')
-    if not record[1] then return nil end
-    answer[index + 1] = {key, unpack(record)}
+    local is = redis.call('HMGET', base .. 'job:' .. key, 'task', 'kind', 'account', 'queued')
+    if not is[1] then return nil end
+    answer[index + 1] = cjson.encode(
+      {key = key, task = is[1], kind = is[2], account = is[3], queued = is[4]})
   end
   return answer
 end
