@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from dragon.engine.files.expiry import BATCH, Expiry
 from dragon.engine.files.outputs import Outputs
+from dragon.engine.worker.telling import Telling
 from dragon.errors import StorageUnavailable, TaskFailed, TaskInterrupted
 from dragon.schemas import SIGNED, Claim
 from dragon.settings import Settings, StoreSettings
@@ -164,6 +165,49 @@ async def test_what_was_kept_with_a_partial_result_alone_goes_with_the_rest(
     await make_due(store)
     assert await Expiry(store, place.outputs).run_once() == 0
     assert place.left() == []
+
+
+async def test_files_of_a_partial_result_that_was_refused_go_with_the_rest(
+    store: Store, place: Place, tmp_path: Path
+) -> None:
+    held = await run_one(store)
+    telling = Telling(store, place.outputs, held, max_bytes=100)
+    with pytest.raises(TaskFailed, match="max_result_bytes"):
+        await telling.partial({"words": "long" * 100, "first": made(tmp_path, "first")})
+    result, files = await telling.whole({"second": made(tmp_path, "second")})
+    assert len(place.left()) == 2
+    line = line_of(held.job.key, "success", result=result)
+    assert await store.finish(held, "success", line, files)
+    await make_due(store)
+    assert await Expiry(store, place.outputs).run_once() == 0
+    assert place.left() == []
+
+
+async def test_files_of_a_run_that_was_handed_back_go_with_its_cancelled_job(
+    store: Store, place: Place, tmp_path: Path
+) -> None:
+    held = await run_one(store)
+    await place.outputs.keep(held, [made(tmp_path)])
+    assert await retry(store, held, is_counted=False)
+    await store.cancel([held.job.key])
+    await make_due(store)
+    assert await Expiry(store, place.outputs).run_once() == 0
+    assert place.left() == []
+
+
+async def test_lost_files_beside_those_that_count_go_also_from_a_store_that_is_chosen_no_more(
+    store: Store, settings: Settings, look: Look, tmp_path: Path
+) -> None:
+    there = in_bucket(settings, look.settings())
+    lost = await run_one(store)
+    await there.keep(lost, [made(tmp_path)])
+    await retry(store, lost)
+    [held] = await claim(store)
+    await end(store, there, held, made(tmp_path))
+    await make_due(store)
+    moved = Outputs(msgspec.structs.replace(settings, stores={"media": look.settings()}))
+    assert await Expiry(store, moved).run_once() == 0
+    assert look.paths() == []
 
 
 async def test_files_of_many_jobs_are_deleted_with_one_request(

@@ -71,10 +71,13 @@ class Outputs:
         with _worded():
             for record in records:
                 await self._disk.delete_below(_folder(record.job))
-        if bucket := self.stores.chosen:
-            # Asking a store costs money: not where nothing can be.
-            folders = [_folder(record.job) for record in records if _may_have_more(record)]
-            await _all(bucket.delete_below(folder) for folder in folders)
+        # Asking a store costs money: not where nothing can be.
+        await _all(
+            bucket.delete_below(_folder(record.job))
+            for record in filter(_may_have_more, records)
+            for bucket in map(self.stores.get, self.stores_of(record))
+            if bucket
+        )
 
     def stores_of(self, record: Record) -> set[str]:
         """The names of the stores that `delete` asks; the local disk is none."""
@@ -128,9 +131,10 @@ def _attempt(claim: Claim) -> str:
 
 def _may_have_more(record: Record) -> bool:
     """Files of lost attempts, or of partial results; deliveries of web hooks never make any."""
-    # Queued, claimed and ended: in between nothing was told, and no run was lost.
-    is_plain = record.update.state == "success" and record.update.version == 3
-    return record.attempt > 0 and not is_plain and record.job.kind != "hook"
+    # Queued, claimed and ended: in between nothing was told, and no run was lost. One that ended
+    # sooner never ran.
+    plain_version = 3 if record.update.state == "success" else 2
+    return record.update.version > plain_version and record.job.kind != "hook"
 
 
 async def _all(calls: Iterable[Awaitable[T]]) -> list[T]:

@@ -59,7 +59,7 @@ class TaskRun(Run):
     async def attempt(self) -> Outcome:
         try:
             task, params = self._decode()
-            result, files = await self.telling.keep(await self._call(task, params))
+            result, files = await self.telling.whole(await self._call(task, params))
             return Outcome(state="success", result=result, files=files)
         except TaskFailed as error:
             return Outcome(state="error", error=error.message)

@@ -28,6 +28,7 @@ class Telling:
         self._progress: Any = msgspec.UNSET
         self._result: Any = msgspec.UNSET
         self.has_kept = False
+        self._has_untold = False
         self._has_news = False
         self._sender: asyncio.Task[None] | None = None
         self._partials = asyncio.Lock()
@@ -44,15 +45,28 @@ class Telling:
         """Keep the files of a result that is not yet whole, and tell it from now on."""
         # Two at a time may hold the same file, which can be moved once.
         async with self._partials:
-            self._result, files = await self.keep(result)
-            line, key = self._executing(), self._claim.job.key
-            await persist(key, lambda: self._store.progress(self._claim, line, files))
+            self._has_untold = True
+            self._result, files = await self._keep(result)
+            await self._tell(files)
+            self._has_untold = False
 
-    async def keep(self, result: Any) -> tuple[msgspec.Raw, tuple[OutputFile, ...]]:
+    async def whole(self, result: Any) -> tuple[msgspec.Raw, tuple[OutputFile, ...]]:
         """Move a result's files to where they are served from; it as clients see it, and they.
 
         Raises TaskFailed for one that is too large to be told again and again.
         """
+        kept = await self._keep(result)
+        if self._has_untold:
+            # Files of a partial result that was refused may lie there, too: they are looked for
+            # when a job is forgotten of which something was told while it ran.
+            await self._tell()
+        return kept
+
+    async def _tell(self, files: tuple[OutputFile, ...] = ()) -> None:
+        line, key = self._executing(), self._claim.job.key
+        await persist(key, lambda: self._store.progress(self._claim, line, files))
+
+    async def _keep(self, result: Any) -> tuple[msgspec.Raw, tuple[OutputFile, ...]]:
         job = self._claim.job
         values, files = split_result(result)
         self.has_kept = self.has_kept or bool(files)
