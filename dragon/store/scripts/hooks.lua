@@ -27,7 +27,8 @@ local function send_hook(account, hook, state, line)
   local queued, tag = iso(), turn_of(account, cost)
   redis.call('HSET', base .. 'job:' .. key, 'job', '{"queued":"' .. queued .. '",' .. blobs[state],
     'account', account, 'kind', 'hook', 'task', 'webhook', 'queued', queued, 'limit', limit or 0,
-    'whole_limit', whole_limit or 0, 'receiver', receivers and receivers[state] or '', 'attempts', tries, 'retention', retention, 'state', 'queued', 'version', 1, 'token', 0,
+    'whole_limit', whole_limit or 0, 'receiver', receivers and receivers[state] or '',
+    'attempts', tries, 'retention', retention, 'state', 'queued', 'version', 1, 'token', 0,
     'attempt', 0, 'tag', tag, 'cost', cost, 'body', line,
     'line', '{"status":"queued","key":"' .. key .. '","events":{"queued":"' .. queued .. '"}}')
   redis.call('ZADD', list_of('queued', account), 0, queued .. key)
