@@ -106,7 +106,7 @@ def render(
     meter = Meter(tell)
 
     def on_read(seconds: float) -> None:
-        meter.reached(seconds / span.seconds if span.seconds else 0, out_time=seconds)
+        meter.reached(seconds / span.seconds if span.seconds else 0, out_time=round(seconds, 2))
 
     with demux.open_media(params.url, source, limits, "audio") as opened:
         found = peaks.peaks_of(opened, span, params.width, limits, on_read)

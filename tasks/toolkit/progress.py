@@ -34,6 +34,7 @@ class Meter:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """All of this work takes the fraction from `begin` to `end`; it never goes back."""
+        self.newest = Progress(fraction=begin)
         self._tell = tell
         self._begin = begin
         self._end = end
@@ -42,18 +43,26 @@ class Meter:
         self._fraction = begin
 
     def reached(
-        self, share: float, *, frames: int | None = None, out_time: float | None = None
+        self,
+        share: float,
+        *,
+        frames: int | None = None,
+        out_time: float | None = None,
+        bytes: int | None = None,
+        speed: float | None = None,
     ) -> None:
         """So much of this work is done, 0 to 1; 0 if that is not known."""
         fraction = self._begin + min(1.0, share) * (self._end - self._begin)
         self._fraction = max(self._fraction, fraction)
         took, done = self._clock() - self._began, self._fraction - self._begin
-        self._tell(
-            Progress(
-                fraction=round(self._fraction, 4),
-                frames=frames,
-                out_time=None if out_time is None else round(out_time, 2),
-                speed=round(out_time / took, 2) if out_time and took > 0 else None,
-                seconds_left=round(took * (1 - self._fraction) / done, 1) if done > 0 else None,
-            )
+        if speed is None and out_time and took > 0:
+            speed = round(out_time / took, 2)
+        self.newest = Progress(
+            fraction=round(self._fraction, 4),
+            frames=frames,
+            out_time=out_time,
+            bytes=bytes,
+            speed=speed,
+            seconds_left=round(took * (1 - self._fraction) / done, 1) if done > 0 else None,
         )
+        self._tell(self.newest)

@@ -18,7 +18,7 @@ def told(*blocks: str, seconds: float | None = 10, **part: float) -> list[Progre
     """What is told of blocks of lines that come a second apart."""
     found: list[Progress] = []
     clock = Clock()
-    reader = ProgressReader(found.append, seconds, clock=clock, **part)
+    reader = ProgressReader(Meter(found.append, clock=clock, **part), seconds)
     for block in blocks:
         clock.now += 1
         for line in block.split():
@@ -62,6 +62,11 @@ def test_it_never_goes_back_nor_beyond_its_end() -> None:
 def test_what_is_not_known_yet_is_left_out() -> None:
     [first] = told("frame=0 total_size=N/A out_time_us=N/A speed=N/A progress=continue")
     assert msgspec.to_builtins(first) == {"fraction": 0.0, "frames": 0}
+
+
+def test_before_anything_is_made_nothing_is_said_of_what_is_left() -> None:
+    nothing = "out_time_us=N/A progress=continue"
+    assert [each.seconds_left for each in told(nothing, nothing, begin=2 / 3)] == [None, None]
 
 
 def test_without_a_known_duration_the_figures_are_still_told() -> None:

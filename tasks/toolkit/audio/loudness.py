@@ -12,6 +12,7 @@ from msgspec import Struct
 from dragon.task import Context
 from tasks.toolkit.media.ffmpeg import Arguments
 from tasks.toolkit.media.running import ProgressReader
+from tasks.toolkit.progress import Meter
 
 PEAK = -1.0
 """The highest true peak, in dB of full scale; what is higher clips in some players."""
@@ -50,7 +51,7 @@ class Gain(Struct, frozen=True, kw_only=True):
     loudness: float
 
 
-class Meter:
+class LoudnessReader:
     """Reads what the meter's filter prints; all other lines go to `read_other`."""
 
     def __init__(self, read_other: Callable[[str], None]) -> None:
@@ -114,12 +115,12 @@ class Leveller:
         return Gain(filter=_limiter(gain), loudness=found.integrated)
 
     async def _measure(self, filter: str | None, begin: float, end: float) -> Loudness:
-        reader = ProgressReader(self._ctx.progress, self._seconds, begin=begin, end=end)
-        meter = Meter(reader.read_line)
+        progress = ProgressReader(Meter(self._ctx.progress, begin=begin, end=end), self._seconds)
+        reader = LoudnessReader(progress.read_line)
         filters = ",".join((self._shaping, *([filter] if filter else []), *_METER))
         arguments = [*self._arguments, "-af", filters, "-f", "null", "-"]
-        await self._ctx.run_program(arguments, meter.read_line)
-        return meter.loudness
+        await self._ctx.run_program(arguments, reader.read_line)
+        return reader.loudness
 
 
 def _finite(text: str, otherwise: float) -> float:

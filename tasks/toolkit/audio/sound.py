@@ -56,7 +56,7 @@ def metered(
         yield samples
         count += len(samples)
         out_time = count / rate
-        meter.reached(out_time / seconds if seconds else 0, out_time=out_time)
+        meter.reached(out_time / seconds if seconds else 0, out_time=round(out_time, 2))
 
 
 def _silence(count: int) -> Iterator[Samples]:
