@@ -8,7 +8,8 @@ import structlog
 
 from dragon.engine.definitions import Definition
 from dragon.engine.network.webhooks import hook_of
-from dragon.engine.watching import Watch, Watches
+from dragon.engine.watch import Watch
+from dragon.engine.watching import Watches
 from dragon.errors import TooLarge, UnknownKeys
 from dragon.registry import Registry
 from dragon.schemas import (

@@ -6,7 +6,7 @@ from aiohttp import hdrs, web
 from msgspec import Struct
 
 from dragon.engine.engine import Engine
-from dragon.engine.watching import Watch
+from dragon.engine.watch import Watch
 from dragon.faces.version import Version
 from dragon.http.answers import raw_json_response
 from dragon.http.describing.routes import (

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from dragon.engine.watching import Watch
+from dragon.engine.watch import Watch
 from dragon.errors import Unavailable, UnknownKeys
 from dragon.schemas import Claim, Update, decode_status, new_key
 from dragon.settings import Settings

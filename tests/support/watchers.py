@@ -5,7 +5,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from dragon.engine.engine import Engine
-from dragon.engine.watching import Watch, Watches
+from dragon.engine.watch import Watch
+from dragon.engine.watching import Watches
 from dragon.registry import Registry
 from dragon.schemas import CHANNEL_LENGTH, Claim, Update, new_key
 from dragon.settings import Settings

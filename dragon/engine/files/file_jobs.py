@@ -12,7 +12,7 @@ from msgspec import Struct
 from dragon.engine.definitions import Definition
 from dragon.engine.engine import Engine
 from dragon.engine.files.ended import EndedJobs
-from dragon.engine.watching import Watch
+from dragon.engine.watch import Watch
 from dragon.schemas import Record, Update, decode_status, find_file
 from dragon.settings import Account, Settings
 from dragon.store.clock import StoreClock

@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 from aiohttp.http_writer import StreamWriter
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from dragon.engine.watching import Watch
+from dragon.engine.watch import Watch
 from dragon.errors import DragonError
 from dragon.http.answers import BUG, Failure, WrongRequest, error_body
 from dragon.http.connections import reset
