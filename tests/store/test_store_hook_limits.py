@@ -1,4 +1,4 @@
-"""How many deliveries of web hooks are under way at once: to one receiver, and of one account."""
+"""Which deliveries of web hooks come next, and how many are under way at once."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,11 +7,9 @@ from typing import Any
 import pytest
 
 from dragon.schemas import Claim
-from dragon.settings import Limits
 from dragon.store.store import Store
-from tests.store.test_store_hooks import BOTH, ended, ended_of, params_of, tried
-from tests.support.jobs import submission
-from tests.support.stores import claim, counters, finish, submit
+from tests.store.delivering import BOTH, claim_delivery, ended, params_of, tried
+from tests.support.stores import claim, reap
 
 
 async def claim_all(store: Store) -> Sequence[Claim]:
@@ -33,7 +31,7 @@ async def test_an_account_whose_receivers_all_hang_leaves_slots_to_others(store:
     hanging = [*await claim(store, 10, kind="hook")]
     assert len(hanging) == 5
     assert await claim(store, 10, kind="hook") == []
-    await ended_of(store, "other")
+    await ended(store, *BOTH, account="other")
     assert [one.job.account for one in await claim(store, 10, kind="hook")] == ["other"]
     # Whatever frees one, the next gets its room, and no more.
     assert await tried(store, hanging.pop(), "success")
@@ -91,16 +89,70 @@ async def test_a_delivery_that_was_parked_has_taken_one_turn(
     assert float((await finishes)[b"@acme"]) == 3
 
 
-async def test_jobs_are_not_parked_for_ever_where_too_many_are_counted(store: Store) -> None:
-    """As it may be once two versions of Dragon have run together."""
-    [first, _] = await submit(store, submission(store, 2, limits=Limits(running=1)))
-    [held] = await claim(store)
-    counted: Any = store.client.hincrby(store.keys.base(0) + "running", "acme", 1)
-    assert await counted == 2
-    await finish(store, held)
-    assert await claim(store) == []
-    await store.reap(0)
-    [held] = await claim(store)
-    assert held.job.key != first
-    await finish(store, held)
-    assert await counters(store) == {}
+async def test_what_waited_for_long_does_not_come_before_what_others_send(store: Store) -> None:
+    """Deliveries to a receiver that is dead are due again and again."""
+    for _ in range(6):
+        await ended(store, *BOTH)
+    for held in await claim(store, kind="hook"):
+        await tried(store, held, "queued", 0.001)
+    # Time passes by what others do meanwhile.
+    for _ in range(20):
+        await ended(store, *BOTH, account="other")
+        await tried(store, await claim_delivery(store), "success")
+    for _ in range(6):
+        await ended(store, *BOTH, account="other")
+    promoted = 0
+    while promoted < 6:
+        promoted += len((await reap(store))[0])
+    first = await claim(store, 6, kind="hook")
+    # By turns; of two with the same turn either may be first.
+    assert [held.job.account for held in first].count("other") in (2, 3, 4)
+
+
+@pytest.mark.parametrize("pause_seconds", [0, 0.001])
+async def test_each_try_takes_one_turn(store: Store, pause_seconds: float) -> None:
+    await ended(store, *BOTH)
+    await tried(store, await claim_delivery(store), "queued", pause_seconds)
+    if pause_seconds:
+        await reap(store)
+    await claim_delivery(store)
+    finishes: Any = store.client.hgetall(store.keys.base(0) + "fair:hook")
+    assert float((await finishes)[b"@acme"]) == 2
+
+
+async def test_one_receiver_gets_so_many_at_once_and_the_others_do_not_wait_for_it(
+    store: Store,
+) -> None:
+    for _ in range(5):
+        await ended(store, *BOTH, connections=2)
+    slow = [*await claim(store, 10, kind="hook")]
+    assert len(slow) == 2
+    assert await claim(store, 10, kind="hook") == []
+    # Another receiver of the account's, and this one of another account's.
+    await ended(store, "error", state="error", connections=2, host="RECEIVER:81")
+    await ended(store, *BOTH, account="other")
+    others = await claim(store, 10, kind="hook")
+    assert sorted(one.job.account for one in others) == ["acme", "other"]
+    # Whatever frees the receiver, the next one gets its room.
+    assert await tried(store, slow.pop(), "success")
+    slow += await claim(store, 10, kind="hook")
+    assert await tried(store, slow.pop(), "queued", 60)
+    slow += await claim(store, 10, kind="hook")
+    assert await store.retry(slow[0], b"{}", pause_seconds=0, is_counted=False)
+    assert len(await claim(store, 10, kind="hook")) == 1
+
+
+async def test_deliveries_that_waited_for_their_receiver_take_turns_with_those_of_others(
+    store: Store,
+) -> None:
+    for _ in range(8):
+        await ended(store, *BOTH, connections=4)
+    slow = await claim(store, 10, kind="hook")
+    # Time passes by what others do meanwhile.
+    for _ in range(20):
+        await ended(store, *BOTH, account="other")
+    await claim(store, 10, kind="hook")
+    for held in slow:
+        await tried(store, held, "success")
+    accounts = {one.job.account for one in await claim(store, 4, kind="hook")}
+    assert accounts == {"acme", "other"}

@@ -6,42 +6,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from dragon.schemas import Claim, State
+from dragon.schemas import State
 from dragon.settings import Limits, Settings
-from dragon.store.deliveries import Deliveries, HookDelivery, Try
+from dragon.store.deliveries import Deliveries
 from dragon.store.store import Store
-from tests.support.jobs import child_of, hooked, line_of, submission
+from tests.store.delivering import BOTH, claim_delivery, delivery_of, ended, params_of, tried
+from tests.support.jobs import child_of, hooked, submission
 from tests.support.stores import claim, counters, due_keys, finish, read, reap, short_lease, submit
-
-BOTH: tuple[State, State] = ("success", "error")
-
-
-async def delivery_of(store: Store, task: str) -> HookDelivery:
-    [delivery] = await Deliveries(store).read("acme", [store.keys.hook_key(task)])
-    return delivery
-
-
-async def claim_delivery(store: Store) -> Claim:
-    [held] = await claim(store, kind="hook")
-    return held
-
-
-def params_of(held: Claim) -> Any:
-    return msgspec.json.decode(held.job.params)
-
-
-async def tried(store: Store, held: Claim, state: State, pause_seconds: float = 0) -> bool:
-    line = line_of(held.job.key, state)
-    how = Try(at=store.clock.iso(), seconds=0.1, status=204 if state == "success" else 500)
-    return await Deliveries(store).tried(held, state, line, how, pause_seconds=pause_seconds)
-
-
-async def ended(store: Store, *events: State, state: State = "success", **options: Any) -> str:
-    """A job that has ended so, and whose ends of these kinds are told."""
-    [key] = await submit(store, hooked(store, submission(store), *events, **options))
-    [held] = await claim(store)
-    assert await finish(store, held, state)
-    return key
 
 
 @pytest.mark.parametrize("state", BOTH)
@@ -247,82 +218,6 @@ async def test_a_forgotten_delivery_leaves_nothing(store: Store) -> None:
     await store.forget(0, [held.job.key])
     left = [name async for name in store.client.scan_iter(store.keys.base(0) + "*")]
     assert not [name for name in left if b"job:" in name or b"tries:" in name or b"deliv" in name]
-
-
-async def test_what_waited_for_long_does_not_come_before_what_others_send(store: Store) -> None:
-    """Deliveries to a receiver that is dead are due again and again."""
-    for _ in range(6):
-        await ended(store, *BOTH)
-    for held in await claim(store, kind="hook"):
-        await tried(store, held, "queued", 0.001)
-    # Time passes by what others do meanwhile.
-    for _ in range(20):
-        await ended_of(store, "other")
-        await tried(store, await claim_delivery(store), "success")
-    for _ in range(6):
-        await ended_of(store, "other")
-    promoted = 0
-    while promoted < 6:
-        promoted += len((await reap(store))[0])
-    first = await claim(store, 6, kind="hook")
-    # By turns; of two with the same turn either may be first.
-    assert [held.job.account for held in first].count("other") in (2, 3, 4)
-
-
-@pytest.mark.parametrize("pause_seconds", [0, 0.001])
-async def test_each_try_takes_one_turn(store: Store, pause_seconds: float) -> None:
-    await ended(store, *BOTH)
-    await tried(store, await claim_delivery(store), "queued", pause_seconds)
-    if pause_seconds:
-        await reap(store)
-    await claim_delivery(store)
-    finishes: Any = store.client.hgetall(store.keys.base(0) + "fair:hook")
-    assert float((await finishes)[b"@acme"]) == 2
-
-
-async def test_one_receiver_gets_so_many_at_once_and_the_others_do_not_wait_for_it(
-    store: Store,
-) -> None:
-    for _ in range(5):
-        await ended(store, *BOTH, connections=2)
-    slow = [*await claim(store, 10, kind="hook")]
-    assert len(slow) == 2
-    assert await claim(store, 10, kind="hook") == []
-    # Another receiver of the account's, and this one of another account's.
-    await ended(store, "error", state="error", connections=2, host="RECEIVER:81")
-    await ended_of(store, "other")
-    others = await claim(store, 10, kind="hook")
-    assert sorted(one.job.account for one in others) == ["acme", "other"]
-    # Whatever frees the receiver, the next one gets its room.
-    assert await tried(store, slow.pop(), "success")
-    slow += await claim(store, 10, kind="hook")
-    assert await tried(store, slow.pop(), "queued", 60)
-    slow += await claim(store, 10, kind="hook")
-    assert await store.retry(slow[0], b"{}", pause_seconds=0, is_counted=False)
-    assert len(await claim(store, 10, kind="hook")) == 1
-
-
-async def test_deliveries_that_waited_for_their_receiver_take_turns_with_those_of_others(
-    store: Store,
-) -> None:
-    for _ in range(8):
-        await ended(store, *BOTH, connections=4)
-    slow = await claim(store, 10, kind="hook")
-    # Time passes by what others do meanwhile.
-    for _ in range(20):
-        await ended_of(store, "other")
-    await claim(store, 10, kind="hook")
-    for held in slow:
-        await tried(store, held, "success")
-    accounts = {one.job.account for one in await claim(store, 4, kind="hook")}
-    assert accounts == {"acme", "other"}
-
-
-async def ended_of(store: Store, account: str) -> str:
-    [key] = await submit(store, hooked(store, submission(store, account=account), *BOTH))
-    [held] = await claim(store)
-    await finish(store, held)
-    return key
 
 
 async def test_a_delivery_outlives_the_record_of_its_task(store: Store) -> None:

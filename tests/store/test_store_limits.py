@@ -1,6 +1,7 @@
 """Limits of accounts, on a real Valkey: waiting, running and created in a minute."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,7 @@ from dragon.errors import OverLimits
 from dragon.settings import Limits, Settings
 from dragon.store.store import Store
 from tests.support.jobs import submission
-from tests.support.stores import claim, finish, reap, retry, short_lease, submit
+from tests.support.stores import claim, counters, finish, reap, retry, short_lease, submit
 from tests.support.waiting import until
 
 
@@ -105,3 +106,18 @@ async def test_a_job_parked_in_one_class_runs_when_one_of_another_ends(store: St
     await finish(store, heavy)
     [held] = await claim(store)
     assert held.job.key == fast
+
+
+async def test_jobs_are_not_parked_for_ever_where_too_many_are_counted(store: Store) -> None:
+    """As it may be once two versions of Dragon have run together."""
+    [first, _] = await submit(store, submission(store, 2, limits=Limits(running=1)))
+    [held] = await claim(store)
+    counted: Any = store.client.hincrby(store.keys.base(0) + "running", "acme", 1)
+    assert await counted == 2
+    await finish(store, held)
+    assert await claim(store) == []
+    await store.reap(0)
+    [held] = await claim(store)
+    assert held.job.key != first
+    await finish(store, held)
+    assert await counters(store) == {}
