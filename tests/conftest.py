@@ -50,14 +50,9 @@ hypothesis.settings.load_profile("steady")
 @pytest.fixture(scope="session")
 def dragon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dragon]:
     """A Dragon that many tests share: with the accounts of tests/support/accounts.py."""
-    # Its workers, its Valkey and the receivers of its web hooks live: none is given up because the
-    # machine held it up.
-    patience = {
-        "DRAGON_LEASE_SECONDS": "20",
-        "DRAGON_REDIS_TIMEOUT_SECONDS": "30",
-        "DRAGON_WEBHOOK_TIMEOUT_SECONDS": "60",
-    }
-    with Dragon(tmp_path_factory.mktemp("dragon"), config=CONFIG, **patience) as dragon:
+    # Its workers live: none is given up because the machine held it up.
+    lease = {"DRAGON_LEASE_SECONDS": "20"}
+    with Dragon(tmp_path_factory.mktemp("dragon"), config=CONFIG, **lease) as dragon:
         yield dragon
 
 
@@ -188,11 +183,12 @@ def canary() -> Iterator[Canary]:
 def own(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Dragon]:
     """A Dragon of the test's own, whose processes it may kill.
 
-    A parameter is its configuration, a mark its lease.
+    A parameter is its configuration, marks its lease and how long it waits for Valkey.
     """
-    mark = request.node.get_closest_marker("lease")
-    lease = {"DRAGON_LEASE_SECONDS": str(mark.args[0])} if mark else {}
-    with Dragon(tmp_path / "d", config=getattr(request, "param", CONFIG), **lease) as own:
+    names = {"lease": "DRAGON_LEASE_SECONDS", "valkey": "DRAGON_REDIS_TIMEOUT_SECONDS"}
+    marks = {name: request.node.get_closest_marker(name) for name in names}
+    times = {names[name]: str(mark.args[0]) for name, mark in marks.items() if mark}
+    with Dragon(tmp_path / "d", config=getattr(request, "param", CONFIG), **times) as own:
         yield own
 
 

@@ -6,14 +6,15 @@ import pytest
 
 from tests.support.api import Api
 from tests.support.keeper import Keeper
-from tests.support.processes import Dragon, Part
+from tests.support.processes import PATIENCE, Dragon, Part
 from tests.support.waiting import until
 
 
 @pytest.fixture
 def second(dragon: Dragon) -> Iterator[str]:
     """The URL of another server of the shared Dragon."""
-    with Part(dragon.data, "serve", "--port", "0", "--redis", dragon.settings().redis) as server:
+    redis = dragon.settings().redis
+    with Part(dragon.data, "serve", "--port", "0", "--redis", redis, **PATIENCE) as server:
         yield server.url()
 
 

@@ -21,7 +21,7 @@ from tests.support.api import Api
 from tests.support.http_faults import Fault, FaultyServer, choose
 from tests.support.keeper import Keeper
 from tests.support.paths import MEDIA
-from tests.support.processes import Dragon, Part
+from tests.support.processes import PATIENCE, Dragon, Part
 from tests.support.s3 import ACCESS_KEY, PREFIX, S3, SECRET_KEY, Look
 from tests.support.stores import FILE
 from tests.support.waiting import DEADLINE_SECONDS, eventually
@@ -59,7 +59,7 @@ def another(stored: Dragon, seen: Look) -> Iterator[Part]:
     """Another server of the same Dragon: lets the store serve, and keeps volatile files briefly."""
     store = variable(seen.settings(presigned_seconds=600))
     redis = stored.settings().redis
-    brief = {"DRAGON_VOLATILE_SECONDS": "1"}
+    brief = PATIENCE | {"DRAGON_VOLATILE_SECONDS": "1"}
     with Part(stored.data, "serve", "--port", "0", "--redis", redis, **store, **brief) as another:
         yield another
 

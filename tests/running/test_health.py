@@ -23,7 +23,7 @@ from tests.streams.test_streams import until_waiting
 from tests.support.api import Api
 from tests.support.decoders import Logs
 from tests.support.jobs import hooked, line_of, submission
-from tests.support.processes import Dragon, Part
+from tests.support.processes import PATIENCE, Dragon, Part
 from tests.support.valkey import valkey_server
 from tests.support.waiting import DEADLINE_SECONDS, eventually, until
 
@@ -37,7 +37,11 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 def server(data: Path, redis: str) -> Part:
-    return Part(data, "serve", "--port", "0", "--redis", redis)
+    return Part(data, "serve", "--port", "0", "--redis", redis, **PATIENCE)
+
+
+def patient(redis: str) -> Settings:
+    return Settings(redis=redis, redis_timeout_seconds=DEADLINE_SECONDS)
 
 
 async def problems(session: aiohttp.ClientSession, url: str) -> list[str]:
@@ -106,7 +110,7 @@ async def test_a_worker_of_other_classes_is_not_enough(
     ):
         missing = [f"no worker asks for {kind} tasks" for kind in ("fast", "flow")]
         await until(lambda: lacks(session, part.url(), missing))
-        async with Store(Settings(redis=redis)) as store:
+        async with Store(patient(redis)) as store:
             await store.submit(hooked(store, submission(store, state="error"), "error"))
         # Nobody who delivers web hooks is missed before there is one.
         assert await problems(session, part.url()) == [*missing, "no worker asks for hook tasks"]
@@ -135,7 +139,7 @@ async def test_a_valkey_that_may_forget_jobs_is_told(
 
 async def test_what_makes_valkey_unsafe_is_logged_once_until_it_changes(tmp_path: Path) -> None:
     with valkey_server(tmp_path / "v", "--appendfsync", "no") as redis, capture_logs() as logs:
-        async with Store(Settings(redis=redis)) as store:
+        async with Store(patient(redis)) as store:
             durability_log = DurabilityLog(store)
             for value in ("no", "no", "everysec", "everysec", "no"):
                 await store.client.config_set("appendfsync", value)
@@ -148,7 +152,7 @@ async def test_a_valkey_that_is_gone_is_told(
     session: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
     with valkey_server(tmp_path / "v") as redis:
-        part = server(tmp_path / "d", redis).__enter__()
+        part = Part(tmp_path / "d", "serve", "--port", "0", "--redis", redis).__enter__()
     try:
         assert "the store cannot be reached, try again soon" in await problems(session, part.url())
         async with session.get(part.url() + "/health/live") as response:
@@ -269,7 +273,7 @@ async def test_figures_tell_jobs_that_wait_to_retry(store: Store) -> None:
     assert depths == {"fast": 1, "heavy": 0, "flow": 0, "record": 0, "hook": 0}
     idle = {queue.kind: queue.idle_seconds for queue in figures.queues}
     assert idle["heavy"] is None
-    assert idle["fast"] == pytest.approx(0, abs=5)
+    assert idle["fast"] == pytest.approx(0, abs=DEADLINE_SECONDS)
 
 
 async def test_a_server_tells_how_late_it_comes_to_what_is_due(api: Api, dragon: Dragon) -> None:

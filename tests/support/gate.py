@@ -18,14 +18,14 @@ class Gate:
     async def runs(self, count: int) -> None:
         """Wait until so many runs have come to it, and no more."""
         await self.has_seen(count)
-        assert self._count() == count
+        assert self.count() == count
 
     async def has_seen(self, count: int) -> None:
         """The same where one more may come: whoever loses a worker may lose another."""
-        await eventually(lambda: self._count() >= count)
+        await eventually(lambda: self.count() >= count)
 
     def open(self) -> None:
         self.path.touch()
 
-    def _count(self) -> int:
+    def count(self) -> int:
         return len(list(self.path.parent.glob(self.path.name + ".*.started")))

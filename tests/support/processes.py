@@ -21,6 +21,9 @@ from tests.support.waiting import DEADLINE_SECONDS, _logged, wait_for, wait_unti
 START_SECONDS = 300.0
 """Of a process: it imports a lot, and a dozen others may do so at the same time."""
 
+PATIENCE = {"DRAGON_REDIS_TIMEOUT_SECONDS": "30", "DRAGON_WEBHOOK_TIMEOUT_SECONDS": "60"}
+"""Where Valkey and receivers of web hooks live, none is given up because the machine held it up."""
+
 
 class Dragon:
     """`dragon run` as a child process: a context manager that leaves no process behind."""
@@ -36,7 +39,7 @@ class Dragon:
         if config is not None:
             (data / "dragon.toml").write_text(config)
             self._command += ["--config", str(data / "dragon.toml")]
-        self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+        self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **PATIENCE, **environment}
         self.output: list[str] = []
         self.url = ""
 
@@ -79,7 +82,11 @@ class Dragon:
 
     def settings(self) -> Settings:
         """How a test reaches the Valkey of this Dragon."""
-        return Settings(redis=EmbeddedValkey(self.data).url, data=str(self.data))
+        return Settings(
+            redis=EmbeddedValkey(self.data).url,
+            data=str(self.data),
+            redis_timeout_seconds=DEADLINE_SECONDS,
+        )
 
     def log(self) -> str:
         """All that the processes logged: JSON lines."""

@@ -18,8 +18,8 @@ from tests.support.waiting import eventually, until
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dragon]:
-    """One that the tests break in turn; it recovers each time. Its receivers have time."""
-    with Dragon(tmp_path_factory.mktemp("own"), DRAGON_WEBHOOK_TIMEOUT_SECONDS="30") as own:
+    """One that the tests break in turn; it recovers each time."""
+    with Dragon(tmp_path_factory.mktemp("own")) as own:
         yield own
 
 

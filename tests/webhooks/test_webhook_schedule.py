@@ -35,7 +35,7 @@ async def test_the_first_pause_is_not_the_same_each_time_either(store: Store) ->
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Dragon]:
-    with Dragon(tmp_path / "d", config=DEFAULTS, DRAGON_WEBHOOK_TIMEOUT_SECONDS="60") as own:
+    with Dragon(tmp_path / "d", config=DEFAULTS) as own:
         yield own
 
 

@@ -17,7 +17,10 @@ from tests.support.waiting import eventually, until
 from tests.support.wire import read_lines
 from tests.worker.test_faults import refusal
 
-LEASE_SECONDS = 4.0
+pytestmark = pytest.mark.valkey(4)
+
+LEASE_SECONDS = 10.0
+"""Half of it is left to those who hold a task when Valkey is back."""
 
 
 async def test_a_valkey_that_stands_still_is_told_at_once(own: Dragon, client: Api) -> None:
@@ -26,16 +29,14 @@ async def test_a_valkey_that_stands_still_is_told_at_once(own: Dragon, client: A
     try:
         async with asyncio.TaskGroup() as group:
             answers = []
-            for _ in range(5):
-                answers.append(group.create_task(timed_refusal(client)))
+            # One after the other they would take far longer than the client waits.
+            for _ in range(30):
+                answers.append(group.create_task(refusal(client)))
                 # The next arrive while the first still wait.
-                await asyncio.sleep(0.7)
+                await asyncio.sleep(0.1)
             ready = group.create_task(client.get("/health/ready"))
         for answer in answers:
-            retry_after, took_seconds = answer.result()
-            assert int(retry_after) >= 1
-            # Four are promised to each; one after the other they would take twenty.
-            assert took_seconds < 10
+            assert int(answer.result() or 0) >= 1
         status, health = ready.result()
         assert status == 503
         assert "the store cannot be reached, try again soon" in health["problems"]
@@ -48,13 +49,6 @@ async def test_a_valkey_that_stands_still_is_told_at_once(own: Dragon, client: A
 
     assert await until(is_ready)
     assert (await client.run(task_name="hello", name="you"))["result"] == "Hello you"
-
-
-async def timed_refusal(client: Api) -> tuple[str, float]:
-    began = time.monotonic()
-    retry_after = await refusal(client)
-    assert retry_after is not None
-    return retry_after, time.monotonic() - began
 
 
 async def test_a_running_task_outlives_a_valkey_that_stands_still(

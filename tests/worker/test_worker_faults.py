@@ -1,5 +1,7 @@
 """Workers and decoders that are killed, stopped or told to leave."""
 
+import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from tests.support.gate import Gate
 from tests.support.processes import Dragon, is_alive
 from tests.support.topologies import api_of
 from tests.support.waiting import eventually, until
+
+LEASE_SECONDS = tomllib.loads(CONFIG)["lease_seconds"]
 
 
 @pytest.mark.lease(4)
@@ -151,22 +155,35 @@ async def test_a_last_attempt_waits_no_longer_than_a_lease_for_others(tmp_path: 
 async def test_last_attempts_run_one_after_the_other_however_long_they_take(
     tmp_path: Path,
 ) -> None:
-    # Each runs for longer than it would wait for others to end.
-    long = {"task_name": "site.steps", "steps": 20}
+    gates = [Gate(tmp_path / name) for name in ("one", "other")]
+
+    def is_again(gate: Gate) -> bool:
+        return gate.count() == 2
+
     with Dragon(tmp_path / "d", config="attempts = 2\n" + CONFIG) as own:
         async with api_of(own.url) as client:
-            keys = await create(client, long, long)
-            await eventually(lambda: len(own.events("job_started")) == 2)
+            keys = await create(client, *(gate.task() for gate in gates))
+            for gate in gates:
+                await gate.runs(1)
             own.worker().kill()
+            await eventually(lambda: any(map(is_again, gates)))
+            began = time.monotonic()
+            # It runs for longer than it would wait for others to end.
+            await eventually(lambda: time.monotonic() - began > 1.5 * LEASE_SECONDS)
+            [first] = filter(is_again, gates)
+            first.open()
+            await eventually(lambda: all(map(is_again, gates)))
+            for gate in gates:
+                gate.open()
             finals = await ends(client, keys)
             assert await attempts(own, keys) == [2, 2]
-    first, second = sorted((final["events"] for final in finals), key=lambda e: e["started"])
-    assert first["completed"] <= second["started"]
+    earlier, later = sorted((final["events"] for final in finals), key=lambda e: e["started"])
+    assert earlier["completed"] <= later["started"]
 
 
 @pytest.mark.lease(20)
 async def test_a_killed_decoder_hits_its_task_alone(own: Dragon, client: Api, gate: Gate) -> None:
-    holds = len(own.decoders()) * [{"task_name": "site.hold", "seconds": 2}]
+    holds = len(own.decoders()) * [{"task_name": "site.hold"}]
     keys = await create(client, gate.task(), *holds)
 
     async def all_told() -> list[int]:
@@ -174,13 +191,21 @@ async def test_a_killed_decoder_hits_its_task_alone(own: Dragon, client: Api, ga
         pids = [status["progress"] for status in statuses if "progress" in status]
         return pids if len(pids) == len(holds) else []
 
-    pids = await until(all_told)
-    psutil.Process(pids[0]).kill()
+    killed, *others = pids = await until(all_told)
+    psutil.Process(killed).kill()
+
+    async def all_told_again() -> bool:
+        told = await all_told()
+        return bool(told) and told != pids
+
+    assert await until(all_told_again)
+    assert (await all_told())[1:] == others
+    assert all(is_alive(psutil.Process(pid)) for pid in others)
+    assert await attempts(own, keys) == [1, 2, *len(others) * [1]]
     gate.open()
-    finals = await ends(client, keys)
-    assert {final["status"] for final in finals} == {"success"}
-    assert await attempts(own, keys) == [1, 2, *(len(holds) - 1) * [1]]
-    assert all(is_alive(psutil.Process(pid)) for pid in pids[1:])
+    [final] = await ends(client, keys[:1])
+    assert final["status"] == "success"
+    await client.post("/v1/cancel", {"tasks": keys[1:]})
 
 
 @pytest.mark.lease(4)
