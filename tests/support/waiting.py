@@ -16,7 +16,9 @@ def _logged(log: str, word: str) -> Iterator[Any]:
 
     To decode only these matters where a test looks again and again at the log of many tests.
     """
-    lines = [line for line in log.splitlines() if word in line and line.startswith("{")]
+    # The last line may be half written.
+    whole = log[: log.rfind("\n") + 1]
+    lines = [line for line in whole.splitlines() if word in line and line.startswith("{")]
     return map(json.loads, lines)
 
 
