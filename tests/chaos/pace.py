@@ -1,13 +1,18 @@
 """Time as the machine grants it: what a promise of so many seconds is judged by."""
 
 import asyncio
+import os
+import re
 import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from contextlib import suppress
+from operator import sub
 from pathlib import Path
 
 TICK_SECONDS = 0.02
+TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+"""In which the kernel counts."""
 WORK_SECONDS = 0.001
 """What `_work` takes of a processor for which a second is a second."""
 
@@ -16,24 +21,35 @@ class Pace:
     """Counts short sleeps of the test's own loop, one after another.
 
     While the machine holds this process up, as it does all others, few of them end, and so much
-    less is counted; on a slow processor each counts for less. Where nothing else runs it is a
-    clock like any other.
+    less is counted; on a slow processor each counts for less; and what another machine took of
+    any processor is not counted, for it may have been the one that was needed. Where nothing else
+    runs it is a clock like any other.
     """
 
     def __init__(self) -> None:
         self._ticks: list[float] = []
+        self._stolen: list[list[float]] = []
         self._slowness = max(1.0, min(_work() for _ in range(5)) / WORK_SECONDS)
 
     async def run(self) -> None:
         while True:
             await asyncio.sleep(TICK_SECONDS)
             self._ticks.append(time.time())
+            self._stolen.append(_stolen_seconds())
 
     def seconds(self, since: float, until: float | None = None) -> float:
         """What was granted between two moments of `time.time()`, or from one until now."""
+        first = bisect_right(self._ticks, since)
         end = len(self._ticks) if until is None else bisect_right(self._ticks, until)
-        ticks = max(0, end - bisect_right(self._ticks, since))
-        return ticks * TICK_SECONDS / self._slowness
+        if end <= first:
+            return 0.0
+        # The system learns of what was taken when that is over.
+        before, after = (
+            self._stolen[max(0, first - 1)],
+            self._stolen[min(end, len(self._ticks) - 1)],
+        )
+        stolen = max(map(sub, after, before), default=0.0)
+        return max(0.0, (end - first) * TICK_SECONDS - stolen) / self._slowness
 
 
 class Waits:
@@ -64,6 +80,15 @@ def _waited_seconds(pid: int) -> float:
     with suppress(OSError):
         return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
     return 0.0
+
+
+def _stolen_seconds() -> list[float]:
+    """Of each processor, so far; none where the kernel does not tell."""
+    with suppress(OSError):
+        lines = Path("/proc/stat").read_text().splitlines()
+        processors = [line.split() for line in lines if re.match(r"cpu\d", line)]
+        return [int(words[8]) / TICKS_A_SECOND for words in processors]
+    return []
 
 
 def _work() -> float:
