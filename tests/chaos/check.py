@@ -85,10 +85,15 @@ async def _check_leftovers(fleet: Fleet) -> None:
     """Each living worker has an empty directory, and nobody else has one."""
     work = fleet.data / "work"
     alive = sum(is_alive(worker.process) for worker in fleet.workers)
-    await eventually(lambda: not list(work.glob("*/*")))
+    await eventually(partial(has_tidied_up, fleet))
     # What a killed worker left is swept when the next one starts.
     killed = fleet.kills_since_start
     assert len(list(work.iterdir())) <= alive + killed
+
+
+def has_tidied_up(fleet: Fleet) -> bool:
+    """No worker has anything left of a run: its end is told before that is deleted."""
+    return not list((fleet.data / "work").glob("*/*"))
 
 
 async def _check_descriptors(fleet: Fleet, part: Part) -> None:

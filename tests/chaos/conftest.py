@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.chaos.harness import DISK_BYTES, Fleet
+from tests.chaos.harness import DISK_BYTES, LEASE_SECONDS, Fleet
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,9 +48,9 @@ async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
 
 
 @pytest_asyncio.fixture
-async def long_leased(tmp_path: Path) -> AsyncIterator[Fleet]:
-    """No worker of it is believed lost because the machine held it up: each task may run once."""
-    async with Fleet(tmp_path, DRAGON_LEASE_SECONDS="20") as fleet:
+async def short_leased(tmp_path: Path) -> AsyncIterator[Fleet]:
+    """What a lost worker held soon runs elsewhere; and so does what the machine held up."""
+    async with Fleet(tmp_path, DRAGON_LEASE_SECONDS=f"{LEASE_SECONDS}") as fleet:
         yield fleet
 
 

@@ -18,7 +18,7 @@ from dragon.schemas import Record, decode_job
 from dragon.settings import Settings
 from dragon.store.store import Store
 from tests.chaos.broker import Broker
-from tests.chaos.ledger import FINAL, Ledger
+from tests.chaos.ledger import FINAL, Ledger, finals_of
 from tests.chaos.pace import Pace
 from tests.chaos.proxy import Proxy
 from tests.support.accounts import CONFIG, WEBHOOK_SECRETS
@@ -27,12 +27,15 @@ from tests.support.processes import Part, is_alive
 from tests.support.waiting import eventually, until
 
 LEASE_SECONDS = 2.0
+"""Where workers are lost."""
 ATTEMPTS = 3
 CONNECTIONS_EACH = 18
 """Of one process to Valkey: the pool, the feed and one being replaced."""
 SECRETS = ("acme-secret", "acme-api-key", "other-secret", "few-secret", *WEBHOOK_SECRETS)
 DISK_BYTES = 64 * 1024 * 1024
 """Of the small disk."""
+PATIENCE_SECONDS = 30.0
+"""With Valkey, and with workers: far more than the machine holds any of them up."""
 _END_SECONDS = 600.0
 _ANSWER_SECONDS = 300
 _KEYS_AT_ONCE = 5_000
@@ -54,9 +57,11 @@ class Fleet:
         self._parts: list[Part] = []
         self._wanted = servers, workers
         # One decoder each: many processes start here, on few cores. Where Valkey is not what fails,
-        # nobody is refused because the machine held it up.
-        patience = {"DRAGON_DECODERS": "1", "DRAGON_REDIS_TIMEOUT_SECONDS": "30"}
-        self._environment = patience | environment
+        # nobody is refused because the machine held it up; and where no worker is lost, none is
+        # believed to be, which would have its jobs run twice.
+        names = ("DRAGON_REDIS_TIMEOUT_SECONDS", "DRAGON_LEASE_SECONDS")
+        patience = dict.fromkeys(names, f"{PATIENCE_SECONDS}")
+        self._environment = {"DRAGON_DECODERS": "1", **patience, **environment}
         self._descriptors: dict[Part, int] = {}
         self._stack = AsyncExitStack()
 
@@ -237,7 +242,11 @@ class Fleet:
 
     @asynccontextmanager
     async def store(self) -> AsyncIterator[Store]:
-        async with Store(Settings(redis=self.broker.url, data=str(self.data))) as store:
+        # The test is held up by the machine as all others are.
+        settings = Settings(
+            redis=self.broker.url, data=str(self.data), redis_timeout_seconds=PATIENCE_SECONDS
+        )
+        async with Store(settings) as store:
             yield store
 
     async def records(self) -> list[Record]:
@@ -287,14 +296,6 @@ class Fleet:
         self.proxy.heal()
         stops = [asyncio.to_thread(part.__exit__, None, None, None) for part in self._parts]
         await asyncio.gather(*stops)
-
-
-def finals_of(lines: Sequence[Any]) -> dict[str, Any]:
-    """By key; each job's end must stand in a stream's lines once."""
-    first, *rest = lines
-    ends = [line for line in [*first, *rest] if line["status"] in FINAL]
-    assert len({end["key"] for end in ends}) == len(ends), "an end was told twice"
-    return {end["key"]: end for end in ends}
 
 
 assert all(secret in CONFIG for secret in SECRETS)

@@ -1,6 +1,6 @@
 """Remembers what was acknowledged and what each waiter was told."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 FINAL = ("success", "error")
@@ -37,3 +37,11 @@ class Ledger:
         assert final["status"] in FINAL, final
         known = self.ends.setdefault(final["key"], final)
         assert final == known, f"two waiters were told different ends: {final} and {known}"
+
+
+def finals_of(lines: Sequence[Any]) -> dict[str, Any]:
+    """By key; each job's end must stand in a stream's lines once."""
+    first, *rest = lines
+    ends = [line for line in [*first, *rest] if line["status"] in FINAL]
+    assert len({end["key"] for end in ends}) == len(ends), "an end was told twice"
+    return {end["key"]: end for end in ends}

@@ -16,7 +16,7 @@ import aiohttp
 from redis.exceptions import RedisError
 
 from tests.chaos.check import check
-from tests.chaos.harness import ATTEMPTS, Definition, Fleet
+from tests.chaos.harness import ATTEMPTS, LEASE_SECONDS, Definition, Fleet
 from tests.chaos.test_clients import HELLO
 from tests.chaos.test_crashes import mixed
 from tests.chaos.test_load import ask_and_read_nothing
@@ -32,6 +32,7 @@ SETTINGS = {
     "DRAGON_IDEMPOTENCY_SECONDS": RETENTION_SECONDS,
     "DRAGON_WRITE_TIMEOUT_SECONDS": "2",
     "DRAGON_REDIS_TIMEOUT_SECONDS": "4",
+    "DRAGON_LEASE_SECONDS": f"{LEASE_SECONDS}",
 }
 """With records that are kept for days no memory would be flat."""
 

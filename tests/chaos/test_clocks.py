@@ -63,8 +63,7 @@ def last_logged(part: Part) -> float:
 
 @pytest_asyncio.fixture
 async def clocks(tmp_path: Path) -> AsyncIterator[Clocks]:
-    # No lease may run out because the machine held a worker up.
-    async with Fleet(tmp_path, servers=0, workers=0, DRAGON_LEASE_SECONDS="20") as fleet:
+    async with Fleet(tmp_path, servers=0, workers=0) as fleet:
         clocks = Clocks(fleet, tmp_path)
         for kind in ("serve", "serve", "worker", "worker"):
             await clocks.start("serve" if kind == "serve" else "worker")

@@ -15,11 +15,14 @@ import psutil
 import pytest
 
 from tests.chaos.check import check
-from tests.chaos.harness import LEASE_SECONDS, Definition, Fleet, finals_of
-from tests.chaos.ledger import FINAL
+from tests.chaos.harness import LEASE_SECONDS, Definition, Fleet
+from tests.chaos.ledger import FINAL, finals_of
 from tests.support.gate import Gate
 from tests.support.processes import Part, is_alive
 from tests.support.waiting import eventually, until
+
+GIVEN_UP = ("lease_lost", "job_ran")
+"""What a worker logs of a job that it knows to be over."""
 
 
 def mixed(chance: random.Random, count: int) -> list[Definition]:
@@ -42,8 +45,9 @@ def held_by(worker: Part) -> dict[str, int]:
 
 @pytest.mark.chaos(ci=10, long=300)
 async def test_p01_acknowledged_tasks_survive_killed_workers(
-    fleet: Fleet, chance: random.Random, n: int
+    short_leased: Fleet, chance: random.Random, n: int
 ) -> None:
+    fleet = short_leased
     killed_at: dict[str, dict[int, float]] = {}
     for _ in range(n):
         await fleet.submit(mixed(chance, 12), chance)
@@ -60,16 +64,31 @@ async def test_p01_acknowledged_tasks_survive_killed_workers(
 
 
 def assert_restarted_in_time(fleet: Fleet, killed_at: dict[str, dict[int, float]]) -> None:
-    started = {(event["key"], event["attempt"]) for event in fleet.events("job_started")}
+    """Each attempt after one that was killed.
+
+    Valkey counts an attempt as it hands out the job: one that no log knows of went to a worker
+    that was killed before it had read so.
+    """
+    started = {
+        (event["key"], event["attempt"]): datetime.fromisoformat(event["timestamp"]).timestamp()
+        for event in fleet.events("job_started")
+    }
     for key, moments in killed_at.items():
-        final = fleet.ledger.ends[key]
-        if "the worker was lost" in str(final.get("result")):
-            # Valkey counts an attempt as it hands out the job: one that no log knows of went to
-            # a worker that was killed before it had read so. All that were begun were killed.
+        for attempt, killed in moments.items():
+            if again := started.get((key, attempt + 1)):
+                assert fleet.pace.seconds(killed, again) <= LEASE_SECONDS + 5
+        if is_lost(fleet.ledger.ends[key]) and not was_held_up(fleet, key):
             assert {attempt for one, attempt in started if one == key} == moments.keys()
-            continue
-        began = datetime.fromisoformat(final["events"]["started"]).timestamp()
-        assert fleet.pace.seconds(max(moments.values()), began) <= LEASE_SECONDS + 5
+
+
+def is_lost(final: Any) -> bool:
+    """All attempts have cost a worker."""
+    return "the worker was lost" in str(final.get("result"))
+
+
+def was_held_up(fleet: Fleet, key: str) -> bool:
+    """A worker that was believed lost came back to the job: the machine had held it up."""
+    return key in {event["key"] for name in GIVEN_UP for event in fleet.events(name)}
 
 
 @pytest.mark.chaos(ci=8, long=200)
@@ -115,8 +134,9 @@ async def start_streams(fleet: Fleet, victim: Part, chance: random.Random) -> li
 
 @pytest.mark.chaos(ci=20, long=200)
 async def test_p06_each_waiter_is_told_one_end_though_two_workers_run_the_job(
-    fleet: Fleet, chance: random.Random, tmp_path: Path, n: int
+    short_leased: Fleet, chance: random.Random, tmp_path: Path, n: int
 ) -> None:
+    fleet = short_leased
     gates = [Gate(tmp_path / f"gate{number}") for number in range(n)]
     keys = await fleet.submit([gate.task("site.gated_file") for gate in gates])
     async with asyncio.TaskGroup() as group:
@@ -154,8 +174,9 @@ async def all_are_taken_away(fleet: Fleet, keys: Sequence[str]) -> bool:
 
 @pytest.mark.chaos(ci=2, long=100)
 async def test_p07_a_worker_that_wakes_up_late_changes_nothing(
-    fleet: Fleet, chance: random.Random, tmp_path: Path, n: int
+    short_leased: Fleet, chance: random.Random, tmp_path: Path, n: int
 ) -> None:
+    fleet = short_leased
     for number in range(n):
         gates = [Gate(tmp_path / f"gate{number}-{index}") for index in range(10)]
         keys = await fleet.submit([gate.task("site.gated_file") for gate in gates])
@@ -181,14 +202,14 @@ async def test_p07_a_worker_that_wakes_up_late_changes_nothing(
 
 def has_given_up(worker: Part, keys: set[str]) -> bool:
     """Whether a worker knows these jobs to be over."""
-    events = [*worker.events("lease_lost"), *worker.events("job_ran")]
-    return keys <= {event["key"] for event in events}
+    return keys <= {event["key"] for name in GIVEN_UP for event in worker.events(name)}
 
 
 @pytest.mark.chaos(ci=1, long=5)
 async def test_p08_poison_ends_as_an_error_and_all_else_succeeds(
-    fleet: Fleet, chance: random.Random, n: int
+    short_leased: Fleet, chance: random.Random, n: int
 ) -> None:
+    fleet = short_leased
     for _ in range(n):
         poison = 5 * [{"task_name": "site.kill_worker"}] + 5 * [{"task_name": "site.crash"}]
         good: Definition = {"task_name": "site.write", "text": "good ", "steps": 5}
@@ -201,7 +222,9 @@ async def test_p08_poison_ends_as_an_error_and_all_else_succeeds(
         await asyncio.wait([supervisor])
         assert supervisor.cancelled()
         statuses = [
-            (task["task_name"], final["status"]) for task, final in zip(tasks, finals, strict=True)
+            (task["task_name"], final["status"])
+            for task, final in zip(tasks, finals, strict=True)
+            if not (is_lost(final) and was_held_up(fleet, final["key"]))
         ]
         assert {name for name, status in statuses if status == "error"} == {
             "site.kill_worker",
@@ -216,10 +239,7 @@ def has_two_workers(fleet: Fleet) -> bool:
 
 
 @pytest.mark.chaos(ci=6, long=100)
-async def test_p18_who_is_told_to_leave_drains(
-    long_leased: Fleet, chance: random.Random, n: int
-) -> None:
-    fleet = long_leased
+async def test_p18_who_is_told_to_leave_drains(fleet: Fleet, chance: random.Random, n: int) -> None:
     for _ in range(n):
         before = len(fleet.ledger.keys)
         kind, parts = chance.choice([("serve", fleet.servers), ("worker", fleet.workers)])
@@ -255,15 +275,16 @@ def assert_ended_well(lines: list[Any]) -> None:
 
 @pytest.mark.chaos(ci=3, long=100)
 async def test_p19_no_child_outlives_a_killed_worker(
-    fleet: Fleet, chance: random.Random, n: int
+    short_leased: Fleet, chance: random.Random, n: int
 ) -> None:
+    fleet = short_leased
     for _ in range(n):
         # It would never end by itself.
         hang = {"task_name": "site.hang", "is_busy": chance.random() < 0.5}
         keys = set(await fleet.submit(4 * [hang]))
-        await eventually(partial(busy_workers, fleet, keys))
+        # Where that takes long, they are ended by then, and their decoders are replaced.
+        await eventually(partial(are_begun, fleet, keys))
         await asyncio.sleep(chance.uniform(0, 0.5))
-        # Where that took long, they were ended by then, and their decoders are replaced.
         worker = chance.choice(busy_workers(fleet, keys) or fleet.workers)
         await eventually(partial(worker.process.children, recursive=True))
         await fleet.kill(worker)
@@ -274,6 +295,15 @@ async def test_p19_no_child_outlives_a_killed_worker(
 def busy_workers(fleet: Fleet, keys: set[str]) -> list[Part]:
     """Those that run one of the jobs."""
     return [worker for worker in fleet.workers if held_by(worker).keys() & keys]
+
+
+def are_begun(fleet: Fleet, keys: set[str]) -> bool:
+    """Some run; or all did, and it was not seen."""
+    return bool(busy_workers(fleet, keys)) or have_run(fleet, keys)
+
+
+def have_run(fleet: Fleet, keys: set[str]) -> bool:
+    return keys <= {event["key"] for event in fleet.events("job_ran")}
 
 
 @pytest.mark.chaos(ci=4, long=50)
@@ -295,9 +325,16 @@ async def test_p20_a_child_that_hangs_is_ended_in_time(
         finals = await fleet.wait(keys)
         assert {final["status"] for final in finals} == {"error"}
         assert "took longer than" in finals[0]["result"]
-        assert fleet.pace.seconds(began) <= 2 + 5
+        # Both may be with one worker: its only decoder is for the second once the first has ended.
+        ends = sorted(ended_at(final) for final in finals)
+        for start, end in zip([began, *ends], ends, strict=False):
+            assert fleet.pace.seconds(start, end) <= 2 + 5
         with_signal(stopped)
     await check(fleet, is_exact=True)
+
+
+def ended_at(final: Any) -> float:
+    return datetime.fromisoformat(final["events"]["completed"]).timestamp()
 
 
 def with_signal(process: psutil.Process) -> None:

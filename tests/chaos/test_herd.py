@@ -15,7 +15,8 @@ import pytest
 import pytest_asyncio
 
 from tests.chaos.check import check
-from tests.chaos.harness import Fleet, finals_of
+from tests.chaos.harness import Fleet
+from tests.chaos.ledger import finals_of
 from tests.chaos.proxy import Proxy
 from tests.chaos.test_clients import HELLO
 from tests.chaos.test_load import are_dropped, unread
@@ -56,10 +57,8 @@ def stack() -> Iterator[ExitStack]:
 
 @pytest_asyncio.fixture
 async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
-    """Its servers wait five seconds for a client to take a line; no task is lost meanwhile."""
-    async with Fleet(
-        tmp_path, DRAGON_WRITE_TIMEOUT_SECONDS="5", DRAGON_LEASE_SECONDS="20"
-    ) as fleet:
+    """Its servers wait five seconds for a client to take a line."""
+    async with Fleet(tmp_path, DRAGON_WRITE_TIMEOUT_SECONDS="5") as fleet:
         yield fleet
 
 

@@ -20,7 +20,8 @@ from dragon.engine.lag import LATE_SECONDS, SAMPLE_SECONDS
 from dragon.settings import Slots
 from tasks.toolkit.geometry import Size
 from tests.chaos.check import check
-from tests.chaos.harness import Definition, Fleet, finals_of
+from tests.chaos.harness import Definition, Fleet
+from tests.chaos.ledger import finals_of
 from tests.chaos.pace import Waits
 from tests.chaos.test_clients import HELLO
 from tests.chaos.test_crashes import read_stream

@@ -13,8 +13,9 @@ from tests.support.processes import Part
 
 @pytest.mark.chaos(ci=20, long=200)
 async def test_p23_a_file_is_there_whole_or_not_at_all(
-    fleet: Fleet, chance: random.Random, n: int
+    short_leased: Fleet, chance: random.Random, n: int
 ) -> None:
+    fleet = short_leased
     for _ in range(n):
         keys = await fleet.submit([write(chance) for _ in range(8)], chance)
         async with asyncio.TaskGroup() as group:

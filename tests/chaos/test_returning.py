@@ -4,7 +4,6 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,9 @@ import pytest
 import pytest_asyncio
 
 from tests.chaos.check import check
-from tests.chaos.harness import Definition, Fleet, finals_of
-from tests.chaos.ledger import FINAL
-from tests.chaos.test_crashes import mixed
+from tests.chaos.harness import Definition, Fleet
+from tests.chaos.ledger import FINAL, finals_of
+from tests.chaos.test_crashes import ended_at, mixed
 from tests.chaos.test_store_faults import RANK
 from tests.support.accounts import SECRET
 from tests.support.api import Answer
@@ -72,8 +71,7 @@ async def leave_and_return(fleet: Fleet, visit: Visit) -> None:
         after.append(line)
         for status in line if isinstance(line, list) else [line]:
             if status["status"] in FINAL:
-                completed = datetime.fromisoformat(status["events"]["completed"]).timestamp()
-                began = max(returned_at, completed)
+                began = max(returned_at, ended_at(status))
                 assert fleet.pace.seconds(began, told_at) <= ANSWER_SECONDS
     first, *rest = after
     assert finals_of(after).keys() == {status["key"] for status in first}

@@ -14,6 +14,7 @@ import pytest_asyncio
 
 from tests.chaos.check import check, written
 from tests.chaos.harness import Definition, Fleet
+from tests.chaos.test_clients import command_lines
 from tests.support.http_faults import NONE, Choice, Fault, FaultyServer, Request, choose
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Look
 
@@ -136,9 +137,7 @@ async def test_p35_keys_and_signatures_of_stores_are_told_to_nobody(
             api = storing.api()
             told.append(await api.get(f"/v2/status?tasks={key}&details=true"))
             told.append((await api.ask("GET", f"/files/{key}/output.txt")).body.decode())
-    processes = [part.process for part in (*storing.servers, *storing.workers)]
-    lines = [one.cmdline() for process in processes for one in (process, *process.children())]
-    for words in (json.dumps(told), storing.logs(), json.dumps(lines)):
+    for words in (json.dumps(told), storing.logs(), json.dumps(command_lines(storing))):
         for secret in (ACCESS_KEY, SECRET_KEY, "Signature", "very-private"):
             assert secret not in words, secret
 
