@@ -96,4 +96,8 @@ class Process:
                 pause_seconds = 0.1
             await asyncio.sleep(pause_seconds)
             pause_seconds = min(pause_seconds * 2, 5.0)
-            await self._start()
+            try:
+                await self._start()
+            except OSError as error:
+                # There is no memory, say. The next turn finds the one before dead, and tries again.
+                log.error("process_not_started", process=self.name, error=error.strerror)  # noqa: TRY400
