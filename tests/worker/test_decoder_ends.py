@@ -2,9 +2,12 @@
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -23,6 +26,7 @@ from tests.support.decoders import (
     written,
 )
 from tests.support.isolated_functions import Box
+from tests.support.waiting import eventually
 
 PARENT = """
 import asyncio
@@ -80,6 +84,26 @@ async def test_a_child_that_dies_idle_is_replaced() -> None:
             os.kill(first, signal.SIGKILL)
             await readable(handle)
         assert await call(decoders, functions.pid) != first
+
+
+async def test_a_child_for_which_no_descriptor_is_left_is_started_later(logs: Logs) -> None:
+    async with children() as decoders:
+        (first,) = decoders.pids
+        with no_more_descriptors():
+            os.kill(first, signal.SIGKILL)
+            await eventually(lambda: "decoder_not_started" in [line["event"] for line in logs])
+        assert await call(decoders, functions.pid) != first
+
+
+@contextmanager
+def no_more_descriptors() -> Iterator[None]:
+    """Those that are open stay so."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 async def test_a_call_beyond_its_deadline_fails_and_its_child_dies(

@@ -87,13 +87,13 @@ class Child:
     async def start(cls, settings: DecoderSettings, tasks: asyncio.TaskGroup) -> "Child":
         """A child that is ready for calls; one of `tasks` sees it to its end. Raises NotStarted."""
         with ExitStack() as ours, ExitStack() as theirs:
-            connection, child_connection = _connection()
-            ours.callback(connection.close)
-            theirs.callback(child_connection.close)
-            output, child_output = _pipe()
-            ours.callback(os.close, output)
-            theirs.callback(os.close, child_output)
             try:
+                connection, child_connection = _connection()
+                ours.callback(connection.close)
+                theirs.callback(child_connection.close)
+                output, child_output = _pipe()
+                ours.callback(os.close, output)
+                theirs.callback(os.close, child_output)
                 process = await _spawn(child_connection.fileno(), child_output, settings)
             except OSError as error:
                 raise NotStarted(f"{sys.executable}: {error.strerror}") from error
