@@ -4,6 +4,7 @@ import asyncio
 import ctypes
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 from dragon.task import (
@@ -36,7 +37,11 @@ async def gate(params: GateParams, ctx: Context) -> str:
 
 @task("site.tidy", timeout_seconds=300)
 async def tidy(params: GateParams, ctx: Context) -> str:
-    """Wait to be cancelled, tidy up until the gate opens, and say in `<path>.tidied` that it is."""
+    """Wait to be cancelled, tidy up until the gate opens, and say in `<path>.tidied` that it is.
+
+    A part of it fails before.
+    """
+    await fail_in_part()
     path = Path(params.path)
     path.with_name(path.name + ".0.started").touch()
     try:
@@ -46,6 +51,17 @@ async def tidy(params: GateParams, ctx: Context) -> str:
             await asyncio.sleep(0.02)
         path.with_name(path.name + ".tidied").touch()
     return "never"
+
+
+async def fail_in_part() -> None:
+    """One of several that go on side by side, without which the task can do."""
+    with suppress(ExceptionGroup):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail_at_once())
+
+
+async def fail_at_once() -> None:
+    raise TaskFailed("there is no such part")
 
 
 class ToldGateParams(GateParams, frozen=True, kw_only=True):
@@ -155,8 +171,14 @@ async def unwritable(params: NoParams, ctx: Context) -> dict[tuple[int, int], in
     return {(1, 2): 3}
 
 
+class SlowParams(Params, frozen=True, kw_only=True):
+    has_failed_part: bool = False
+
+
 @task("site.slow", timeout_seconds=0.5)
-async def slow(params: NoParams, ctx: Context) -> str:
+async def slow(params: SlowParams, ctx: Context) -> str:
+    if params.has_failed_part:
+        await fail_in_part()
     await asyncio.Event().wait()
     return "never"
 

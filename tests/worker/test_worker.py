@@ -87,9 +87,12 @@ async def test_a_result_that_no_json_can_hold_is_a_bug_as_well(api: Api, broker:
     assert await broker.attempts(final["key"]) == 1
 
 
-async def test_a_task_that_takes_too_long_is_ended(api: Api, broker: Broker) -> None:
+@pytest.mark.parametrize("has_failed_part", [False, True])
+async def test_a_task_that_takes_too_long_is_ended(
+    api: Api, broker: Broker, has_failed_part: bool
+) -> None:
     began = time.monotonic()
-    final = await api.run(task_name="site.slow")
+    final = await api.run(task_name="site.slow", has_failed_part=has_failed_part)
     # Timers of event loops may be early by a tick. Of itself the task would never end.
     assert time.monotonic() - began > 0.49
     assert final["status"] == "error"

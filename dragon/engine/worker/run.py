@@ -56,6 +56,8 @@ class Run(ABC):
         self.claim = claim
         self.phases: dict[str, float] = {}
         self.is_ending = False
+        self.is_stopped = False
+        """It was told to stop."""
         self.is_in_vain = False
         """Its job has ended without it: nobody will ask for the files that it has kept."""
         self.tools = tools

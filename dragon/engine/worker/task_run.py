@@ -84,8 +84,10 @@ class TaskRun(Run):
         try:
             async with context.deadline:
                 return await task.function(params, context)
-        except TimeoutError:
-            if not context.deadline.expired():
+        except (TimeoutError, asyncio.CancelledError):
+            # Python may take the deadline for a cancellation from outside, once one of several
+            # parts that go on side by side has failed.
+            if self.is_stopped or not context.deadline.expired():
                 raise
             words = f"the task took longer than its {self.claim.job.timeout_seconds:g} seconds"
             raise TaskFailed(words) from None

@@ -247,11 +247,13 @@ class Worker:
         run, task = self._runs[claim]
         # One that is writing how it ended learns from the store's answer that it came too late,
         # and one that was told already to stop is to do so in peace.
-        if not (run.is_ending or task.cancelling()):
+        if not (run.is_ending or run.is_stopped):
             log.warning(event, key=claim.job.key)
+            run.is_stopped = True
             task.cancel()
 
     async def _give_up(self, run: Run, task: asyncio.Task[None]) -> None:
+        run.is_stopped = True
         task.cancel()
         await asyncio.wait([task], timeout=self._settings.redis_timeout_seconds)
         await self._hand_back(run)
