@@ -93,6 +93,22 @@ async def open_studio(directory: Path) -> AsyncIterator[Studio]:
         yield Studio(directory, decoders, Folder())
 
 
+def run_context(directory: Path, timeout_seconds: float = 60) -> RunContext:
+    """Of a run for which nobody does anything."""
+    nobody: Any = None
+    return RunContext(
+        work_directory=directory,
+        name="run",
+        timeout_seconds=timeout_seconds,
+        limits=MediaLimits(),
+        sources=nobody,
+        decoders=nobody,
+        programs=nobody,
+        telling=nobody,
+        jobs=nobody,
+    )
+
+
 def url(path: Path) -> str:
     return f"{HOST}{path}"
 

@@ -4,13 +4,11 @@ import asyncio
 import os
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from dragon.engine.worker.context import RunContext
 from dragon.engine.worker.workdir import WorkDirectory
-from dragon.task import MediaLimits
+from tests.support.studio import run_context
 
 
 async def test_a_sweep_takes_what_a_dead_worker_left_and_no_other(tmp_path: Path) -> None:
@@ -40,18 +38,3 @@ async def test_a_run_that_is_cancelled_again_and_again_leaves_no_directory(tmp_p
         await closing
     assert os.listdir(tmp_path) == []
     await busy
-
-
-def run_context(directory: Path) -> RunContext:
-    nobody: Any = None
-    return RunContext(
-        work_directory=directory,
-        name="run",
-        timeout_seconds=60,
-        limits=MediaLimits(),
-        sources=nobody,
-        decoders=nobody,
-        programs=nobody,
-        telling=nobody,
-        jobs=nobody,
-    )

@@ -157,6 +157,9 @@ class RunContext:
     @contextmanager
     def _deadline_held(self) -> Iterator[float]:
         """The run's clock stands still: a child has its own, which starts when it is free."""
+        if self.deadline.expired():
+            # All parts of the run are about to be cancelled; this one was faster.
+            raise asyncio.CancelledError
         now = asyncio.get_running_loop().time
         when = self.deadline.when()
         if when is not None:
