@@ -29,6 +29,10 @@ class Keeper:
         assert answer.status == 200, answer.body
         return dict(answer.json)
 
+    async def get(self, url: str) -> Answer:
+        """Of a file, as anybody gets it."""
+        return await self.api.ask("GET", url.removeprefix(self.api.url))
+
     async def names(self, path: str = "") -> list[str]:
         """Of all files below a path."""
         return [file["name"] for file in (await self.look(path, recursive="true"))["files"]]
