@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import hypothesis
 import pytest
 import pytest_asyncio
@@ -17,7 +16,7 @@ from dragon.settings import Settings
 from dragon.store.store import Store
 from tests.chaos.proxy import Proxy
 from tests.support.accounts import CONFIG
-from tests.support.api import Api
+from tests.support.api import Api, api_of
 from tests.support.broker import Broker
 from tests.support.browser import Site, chromium, open_page
 from tests.support.clips import Clips
@@ -139,9 +138,8 @@ async def broker(dragon: Dragon) -> AsyncIterator[Broker]:
 
 @pytest_asyncio.fixture
 async def api(dragon: Dragon) -> AsyncIterator[Api]:
-    timeout = aiohttp.ClientTimeout(total=DEADLINE_SECONDS)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
-        yield Api(session, dragon.url)
+    async with api_of(dragon.url) as api:
+        yield api
 
 
 @pytest_asyncio.fixture
@@ -194,11 +192,9 @@ def own(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Dragon]:
 
 @pytest_asyncio.fixture
 async def client(own: Dragon) -> AsyncIterator[Api]:
-    timeout = aiohttp.ClientTimeout(total=DEADLINE_SECONDS)
     # Each request has a connection of its own: after a kill the old ones are dead.
-    connector = aiohttp.TCPConnector(force_close=True)
-    async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
-        yield Api(session, own.url)
+    async with api_of(own.url, is_kept_alive=False) as client:
+        yield client
 
 
 @pytest.fixture

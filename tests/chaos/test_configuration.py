@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.api import api_of
 from tests.support.processes import Part
-from tests.support.topologies import Node, api_of
+from tests.support.topologies import Node
 from tests.support.waiting import eventually, until, wait_until
 
 NO_FILE = "keeps no append-only file: set appendonly yes"

@@ -6,11 +6,10 @@ from typing import Any
 import pytest
 
 from tests.support.accounts import CONFIG, SECRET
-from tests.support.api import Api
+from tests.support.api import Api, api_of
 from tests.support.gate import Gate
 from tests.support.origin import Origin
 from tests.support.processes import Dragon
-from tests.support.topologies import api_of
 from tests.support.waiting import wait_until
 
 UNKNOWN = "there is no such task, or it has expired"

@@ -1,19 +1,17 @@
 """What is forgotten in time: records, files, reuse, and the work directories of the dead."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
-import pytest_asyncio
 
 from tests.support.accounts import CONFIG
 from tests.support.api import Api
 from tests.support.hooking import created, hello, settled
 from tests.support.processes import Dragon, Part, is_alive
 from tests.support.receivers import Receiver
-from tests.support.waiting import DEADLINE_SECONDS, eventually, until
+from tests.support.waiting import eventually, until
 
 SHORT = "retention_seconds = 2\n" + CONFIG
 MIXED = "volatile_seconds = 1\nwebhook_retention_seconds = 2\n" + CONFIG
@@ -34,14 +32,6 @@ def own(
     config = getattr(request, "param", CONFIG)
     with Dragon(tmp_path_factory.mktemp("own"), config=config) as own:
         yield own
-
-
-@pytest_asyncio.fixture
-async def client(own: Dragon) -> AsyncIterator[Api]:
-    async with aiohttp.ClientSession(
-        timeout=aiohttp.ClientTimeout(total=DEADLINE_SECONDS)
-    ) as session:
-        yield Api(session, own.url)
 
 
 async def until_forgotten(client: Api, key: str) -> dict[str, Any]:

@@ -17,14 +17,14 @@ from dragon.http.middleware import answer
 from dragon.settings import StoreSettings
 from dragon.storage.bucket import Bucket
 from tests.support.accounts import CONFIG
-from tests.support.api import Api
+from tests.support.api import Api, api_of
 from tests.support.http_faults import Fault, FaultyServer, choose
 from tests.support.keeper import Keeper
 from tests.support.paths import MEDIA
 from tests.support.processes import PATIENCE, Dragon, Part
 from tests.support.s3 import ACCESS_KEY, PREFIX, S3, SECRET_KEY, Look
 from tests.support.stores import FILE
-from tests.support.waiting import DEADLINE_SECONDS, eventually
+from tests.support.waiting import eventually
 from tests.support.wire import send_raw
 
 KEEP = 'output_store = "media"\nretention_seconds = 1000\nvolatile_seconds = 300\n'
@@ -48,10 +48,8 @@ def stored(tmp_path_factory: pytest.TempPathFactory, seen: Look) -> Iterator[Dra
 
 @pytest_asyncio.fixture
 async def api(stored: Dragon) -> AsyncIterator[Api]:
-    async with aiohttp.ClientSession(
-        timeout=aiohttp.ClientTimeout(total=DEADLINE_SECONDS)
-    ) as session:
-        yield Api(session, stored.url)
+    async with api_of(stored.url) as api:
+        yield api
 
 
 @pytest.fixture(scope="module")

@@ -50,8 +50,7 @@ async def stream_list(stream: Any) -> list[dict[str, Any]]:
 
 async def test_the_slots_of_cancelled_tasks_are_free_again(api: Api, tmp_path: Path) -> None:
     tasks = [heavy_gate(tmp_path / "gate")] * 2
-    _, statuses = await api.post("/v1/create", {"tasks": tasks})
-    await api.post("/v1/cancel", {"tasks": [one["key"] for one in statuses]})
+    await api.post("/v1/cancel", {"tasks": await api.create(*tasks)})
     after = tmp_path / "after"
     after.touch()
     assert (await api.run(**heavy_gate(after)))["status"] == "success"

@@ -177,8 +177,7 @@ async def test_john_and_jane_are_streamed(api: Api) -> None:
 
 async def create_two(api: Api) -> list[str]:
     tasks = [{"task_name": "hello", "name": name} for name in ("John", "Jane")]
-    _, statuses = await api.post("/v1/create", {"tasks": tasks})
-    return [status["key"] for status in statuses]
+    return await api.create(*tasks)
 
 
 async def test_two_tasks_can_be_waited_for(api: Api) -> None:

@@ -28,12 +28,12 @@ from tests.store.contract import (  # noqa: F401 - they run here, with this modu
     test_what_is_blocked_for_has_ended,
 )
 from tests.store.load import under_load
-from tests.support.api import Api
+from tests.support.api import Api, api_of
 from tests.support.faults import HEADERS, ends
 from tests.support.gate import Gate
 from tests.support.jobs import submission
 from tests.support.stores import submit
-from tests.support.topologies import ThreeNodes, api_of, service, three_nodes
+from tests.support.topologies import ThreeNodes, service, three_nodes
 from tests.support.waiting import eventually
 from tests.support.wire import read_lines
 

@@ -1,36 +1,28 @@
 """Who comes next: accounts take turns, in proportion to their weights, whatever others queue."""
 
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
-from dragon.schemas import Claim, Kind
+from dragon.schemas import Kind
 from dragon.settings import Limits
 from dragon.store.store import Store
-from tests.support.accounts import CONFIG, SECRET
+from tests.support.accounts import CONFIG
+from tests.support.api import api_of
 from tests.support.gate import Gate
-from tests.support.jobs import line_of, submission
+from tests.support.jobs import submission
 from tests.support.processes import Dragon
-from tests.support.waiting import DEADLINE_SECONDS, eventually
+from tests.support.stores import claim, finish
+from tests.support.waiting import eventually
 
 Order = list[str]
-
-
-async def claim(store: Store, count: int, kind: Kind = "fast") -> Sequence[Claim]:
-    return (await store.claim("worker", {kind: count}, 0)).claims
 
 
 async def accounts(store: Store, count: int, kind: Kind = "fast") -> Order:
     """Whose jobs the next ones are."""
     return [held.job.account for held in await claim(store, count, kind)]
-
-
-async def finish(store: Store, held: Claim) -> None:
-    assert await store.finish(held, "success", line_of(held.job.key, "success"), ())
 
 
 async def test_a_thousand_jobs_of_one_account_do_not_hold_up_one_of_another(store: Store) -> None:
@@ -99,7 +91,7 @@ async def test_an_account_that_is_full_does_not_block_others(store: Store) -> No
     claims = await claim(store, 8)
     assert Counter(held.job.account for held in claims) == {"full": 1, "other": 7}
     [running] = [held for held in claims if held.job.account == "full"]
-    await finish(store, running)
+    assert await finish(store, running)
     [following] = [held for held in await claim(store, 2) if held.job.account == "full"]
     assert following.job.key == full.jobs[1].key
 
@@ -109,7 +101,7 @@ async def test_an_old_place_taken_up_again_gives_newcomers_no_advantage(store: S
     [running] = await claim(store, 1)
     await store.submit(submission(store, 300, account="busy"))
     await accounts(store, 200)
-    await finish(store, running)
+    assert await finish(store, running)
     assert await accounts(store, 1) == ["full"]
     await store.submit(submission(store, 50, account="newcomer"))
     assert Counter(await accounts(store, 20))["busy"] == pytest.approx(10, abs=1)
@@ -120,11 +112,11 @@ async def test_no_shard_waits_for_another_to_be_empty(tmp_path: Path) -> None:
     with Dragon(
         tmp_path / "dragon", config="shards = 4\nslots = { fast = 1 }\n" + CONFIG
     ) as dragon:
-        async with session(dragon) as client:
-            await create(client, {"task_name": "site.gate", "path": str(gate)})
+        async with api_of(dragon.url) as client:
+            await client.create({"task_name": "site.gate", "path": str(gate)})
             await eventually((tmp_path / "gate.0.started").exists)
             requests = [4 * [{"task_name": "site.steps", "steps": 1}] for _ in range(40)]
-            keys = [key for request in requests for key in await create(client, *request)]
+            keys = [key for request in requests for key in await client.create(*request)]
             shards = {shard_of(key) for key in keys}
             gate.touch()
             await eventually(lambda: len(dragon.events("job_ran")) > 2 * len(shards))
@@ -138,11 +130,11 @@ async def test_a_worker_with_room_again_asks_the_shards_that_it_passed_over(
     gate = Gate(tmp_path / "gate")
     config = "shards = 2\npoll_seconds = 60\nslots = { fast = 1 }\n" + CONFIG
     with Dragon(tmp_path / "dragon", config=config) as dragon:
-        async with session(dragon) as client:
-            keys = await create(client, gate.task())
+        async with api_of(dragon.url) as client:
+            keys = await client.create(gate.task())
             await gate.runs(1)
             while len({shard_of(key) % 2 for key in keys[1:]}) < 2:
-                keys += await create(client, {"task_name": "site.steps", "steps": 1})
+                keys += await client.create({"task_name": "site.steps", "steps": 1})
             gate.open()
             await eventually(lambda: len(dragon.events("job_ran")) == len(keys))
 
@@ -152,13 +144,13 @@ async def test_a_backlog_of_one_class_does_not_make_a_worker_ask_again_and_again
 ) -> None:
     gate = tmp_path / "gate"
     with Dragon(tmp_path / "dragon") as dragon:
-        async with session(dragon) as client, Store(dragon.settings()) as store:
+        async with api_of(dragon.url) as client, Store(dragon.settings()) as store:
             definition = {"task_name": "site.heavy_gate", "path": str(gate)}
-            await create(client, *20 * [definition])
+            await client.create(*20 * [definition])
             await eventually((tmp_path / "gate.1.started").exists)
             await store.client.config_resetstat()
             for _ in range(10):
-                await create(client, {"task_name": "site.steps", "steps": 1})
+                await client.create({"task_name": "site.steps", "steps": 1})
             await eventually(lambda: len(dragon.events("job_ran")) == 10)
             statistics: Any = await store.client.info("commandstats")
             assert statistics["cmdstat_evalsha"]["calls"] < 200
@@ -167,15 +159,3 @@ async def test_a_backlog_of_one_class_does_not_make_a_worker_ask_again_and_again
 
 def shard_of(key: str) -> int:
     return "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".index(key[4]) % 4
-
-
-def session(dragon: Dragon) -> aiohttp.ClientSession:
-    headers = {"Authorization": f"Secret {SECRET}"}
-    timeout = aiohttp.ClientTimeout(total=DEADLINE_SECONDS)
-    return aiohttp.ClientSession(dragon.url, headers=headers, timeout=timeout)
-
-
-async def create(client: aiohttp.ClientSession, *definitions: Any) -> list[str]:
-    async with client.post("/v1/create", json={"tasks": definitions}) as response:
-        assert response.status == 200
-        return [status["key"] for status in await response.json()]

@@ -21,10 +21,10 @@ from tests.store.contract import (  # noqa: F401 - they run here with this modul
     test_what_is_blocked_for_has_ended,
 )
 from tests.store.load import under_load
-from tests.support.api import Api
+from tests.support.api import Api, api_of
 from tests.support.faults import HEADERS, ends
 from tests.support.gate import Gate
-from tests.support.topologies import Watched, api_of, service, watched
+from tests.support.topologies import Watched, service, watched
 from tests.support.wire import read_lines
 
 

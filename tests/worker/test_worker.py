@@ -172,12 +172,11 @@ async def test_slots_bound_what_runs_at_once_and_heavy_tasks_delay_no_fast_one(
 ) -> None:
     gate = tmp_path / "gate"
     definition = {"task_name": "site.heavy_gate", "path": str(gate)}
-    _, statuses = await api.post("/v1/create", {"tasks": 4 * [definition]})
+    keys = await api.create(*4 * [definition])
     await eventually(lambda: gates(gate) == 2)
     for _ in range(3):
         assert (await api.run(task_name="hello", name="you"))["status"] == "success"
     assert gates(gate) == 2
-    keys = [status["key"] for status in statuses]
     _, statuses = await api.post("/v1/status", {"tasks": keys})
     assert [status["status"] for status in statuses] == 2 * ["executing"] + 2 * ["queued"]
     gate.touch()
@@ -196,14 +195,13 @@ async def test_more_tasks_than_slots_all_end(api: Api) -> None:
 @pytest.mark.parametrize("account", ["one", "acme"])
 async def test_an_account_runs_as_many_as_it_may(api: Api, tmp_path: Path, account: str) -> None:
     gate = tmp_path / "gate"
-    body = {"tasks": 3 * [{"task_name": "site.gate", "path": str(gate)}]}
-    _, statuses = await api.post("/v1/create", body, Authorization=f"Secret {account}-secret")
+    tasks = 3 * [{"task_name": "site.gate", "path": str(gate)}]
+    keys = await api.create(*tasks, Authorization=f"Secret {account}-secret")
     expected = 1 if account == "one" else 3
     await eventually(lambda: gates(gate) == expected)
     assert (await api.run(task_name="hello", name="you"))["status"] == "success"
     assert gates(gate) == expected
     gate.touch()
-    keys = [status["key"] for status in statuses]
     _, finals = await api.post("/v1/status", {"tasks": keys, "block": True})
     assert [final["status"] for final in finals] == 3 * ["success"]
 

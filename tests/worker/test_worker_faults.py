@@ -10,11 +10,10 @@ import pytest
 
 from dragon.store.store import Store
 from tests.support.accounts import CONFIG
-from tests.support.api import Api
+from tests.support.api import Api, api_of
 from tests.support.faults import attempts, create, ends, kill_worker, second_worker
 from tests.support.gate import Gate
 from tests.support.processes import Dragon, is_alive
-from tests.support.topologies import api_of
 from tests.support.waiting import eventually, until
 
 LEASE_SECONDS = tomllib.loads(CONFIG)["lease_seconds"]
