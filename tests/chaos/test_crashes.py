@@ -18,7 +18,7 @@ from tests.chaos.check import check
 from tests.chaos.harness import LEASE_SECONDS, Definition, Fleet
 from tests.chaos.ledger import FINAL, finals_of
 from tests.support.gate import Gate
-from tests.support.processes import Part, is_alive
+from tests.support.processes import START_SECONDS, Part, is_alive
 from tests.support.waiting import eventually, until
 
 GIVEN_UP = ("lease_lost", "job_ran")
@@ -217,7 +217,7 @@ async def test_p08_poison_ends_as_an_error_and_all_else_succeeds(
         supervisor = asyncio.create_task(fleet.replace_lost_workers())
         keys = await fleet.submit(tasks)
         finals = await fleet.wait(keys)
-        await eventually(partial(has_two_workers, fleet))
+        await eventually(partial(has_two_workers, fleet), 2 * START_SECONDS)
         supervisor.cancel()
         await asyncio.wait([supervisor])
         assert supervisor.cancelled()

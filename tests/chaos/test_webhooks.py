@@ -22,7 +22,7 @@ from tests.network.test_fetch_addresses import LOOPBACK
 from tests.support.accounts import WEBHOOK_SECRETS, WEBHOOK_TRIES
 from tests.support.fetching import Canary, serving
 from tests.support.hooking import outcomes, settled
-from tests.support.processes import is_alive
+from tests.support.processes import START_SECONDS, is_alive
 from tests.support.receivers import Hit
 from tests.support.waiting import eventually
 
@@ -147,7 +147,7 @@ async def test_p27_web_hooks_survive_killed_workers(
                     assert hits
                 else:
                     assert len(delivery["attempts"]) == WEBHOOK_TRIES
-        await eventually(partial(has_two_workers, fleet))
+        await eventually(partial(has_two_workers, fleet), 2 * START_SECONDS)
     supervisor.cancel()
     await asyncio.wait([supervisor])
     assert supervisor.cancelled()
@@ -156,7 +156,9 @@ async def test_p27_web_hooks_survive_killed_workers(
 
 async def kill_a_worker(fleet: Fleet) -> None:
     """One that lives: poison may have been faster."""
-    await eventually(lambda: any(is_alive(worker.process) for worker in fleet.workers))
+    await eventually(
+        lambda: any(is_alive(worker.process) for worker in fleet.workers), 2 * START_SECONDS
+    )
     with suppress(StopIteration, psutil.NoSuchProcess):
         next(one for one in fleet.workers if is_alive(one.process)).process.kill()
 
