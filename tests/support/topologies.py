@@ -20,6 +20,8 @@ from tests.support.waiting import DEADLINE_SECONDS, wait_until
 
 SERVICE = "jobs"
 SLOTS = 16384
+PATIENT_MILLISECONDS = 60_000
+"""After which a node that the machine holds up is believed dead by the others."""
 
 
 class Node:
@@ -65,6 +67,12 @@ class Node:
         with redis.Redis(port=self.port, decode_responses=True) as client:
             return client.execute_command(*words)
 
+    def replicate(self) -> None:
+        """Return when its replica knows all that it has acknowledged so far."""
+        with redis.Redis(port=self.port, single_connection_client=True) as client:
+            client.set("marker", "")
+            assert client.wait(1, int(DEADLINE_SECONDS * 1000)) == 1
+
     def info(self, section: str) -> dict[str, Any]:
         """A section of INFO; empty while it is away."""
         with contextlib.suppress(redis.RedisError), redis.Redis(port=self.port) as client:
@@ -84,7 +92,7 @@ class SentinelNode(Node):
             "bind 127.0.0.1",
             f"dir {self._folder}",
             f"sentinel monitor {SERVICE} 127.0.0.1 {primary.port} {quorum}",
-            f"sentinel down-after-milliseconds {SERVICE} 1000",
+            f"sentinel down-after-milliseconds {SERVICE} {PATIENT_MILLISECONDS}",
             f"sentinel failover-timeout {SERVICE} 5000",
         ]
         path.write_text("\n".join(lines) + "\n")
@@ -124,12 +132,17 @@ class Watched:
     def primary(self) -> Node:
         return self.nodes[self.sentinels[0].primary_port()]
 
+    def believe_dead_after(self, milliseconds: int) -> None:
+        for sentinel in self.sentinels:
+            sentinel.ask("SENTINEL", "SET", SERVICE, "down-after-milliseconds", milliseconds)
+
 
 class ThreeNodes:
     """A cluster of three primaries without replicas."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
-        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
+        timeout = ("--cluster-node-timeout", str(PATIENT_MILLISECONDS))
+        options = ("--cluster-enabled", "yes", *timeout)
         self.nodes = [stack.enter_context(Node(folder, *options)) for _ in range(3)]
         for place, node in enumerate(self.nodes):
             first, end = (SLOTS * edge // 3 for edge in (place, place + 1))
@@ -202,7 +215,11 @@ def is_free(port: int) -> bool:
 
 @contextlib.contextmanager
 def service(folder: Path, url: str, **environment: str) -> Iterator[str]:
-    """A server and a worker on a Valkey; yields where the server listens."""
+    """A server and a worker on a Valkey; yields where the server listens.
+
+    They wait for a node that is held up, but not long for one that has died.
+    """
+    environment = {"DRAGON_REDIS_TIMEOUT_SECONDS": "8"} | environment
     with (
         Part(folder, "serve", "--port", "0", "--redis", url, **environment) as server,
         Part(folder, "worker", "--redis", url, **environment),
