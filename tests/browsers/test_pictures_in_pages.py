@@ -56,7 +56,7 @@ async def test_a_placeholder_is_shown_until_the_picture_is_there(
     assert await page.evaluate(SHOW, asked) == [90, 50]
     assert (placeholders, files) == ([200], [])
     may_come.set()
-    await page.evaluate(SHOW, asked.replace("wait=0", "wait=20"))
+    await page.evaluate(SHOW, asked.replace("wait=0", "wait=60"))
     # The very URL that led to the placeholder: no cache kept where it led.
     assert await page.evaluate(SHOW, asked + "#again") == [90, 50]
     assert (len(placeholders), files[:1]) == (1, [200])

@@ -1,5 +1,6 @@
 """What is forgotten in time: records, files, reuse, and the work directories of the dead."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,13 @@ import pytest
 
 from tests.support.accounts import CONFIG
 from tests.support.api import Api
-from tests.support.hooking import created, hello, settled
+from tests.support.hooking import created, hello
 from tests.support.processes import Dragon, Part, is_alive
 from tests.support.receivers import Receiver
 from tests.support.waiting import eventually, until
 
-SHORT = "retention_seconds = 2\n" + CONFIG
+RETENTION_SECONDS = 2
+SHORT = f"retention_seconds = {RETENTION_SECONDS}\n" + CONFIG
 MIXED = "volatile_seconds = 1\nwebhook_retention_seconds = 2\n" + CONFIG
 
 
@@ -51,12 +53,12 @@ async def until_forgotten(client: Api, key: str) -> dict[str, Any]:
 async def test_a_job_is_forgotten_with_its_files_and_its_reuse(
     own: Dragon, client: Api, open_gate: Path
 ) -> None:
-    path = f"/v1/create_file/x?task_name=site.gated_file&path={open_gate}"
+    path, began = f"/v1/create_file/x?task_name=site.gated_file&path={open_gate}", time.monotonic()
     first = (await client.ask("GET", path, headers=client.headers)).headers["Location"]
     again = (await client.ask("GET", path, headers=client.headers)).headers["Location"]
-    assert again == first
+    assert again == first or is_over(began)
     url = first.removeprefix(own.url)
-    assert (await client.ask("GET", url)).status == 200
+    assert (await client.ask("GET", url)).status == 200 or is_over(began)
     key = url.split("/")[2]
     answer = await until_forgotten(client, key)
     assert [(error["name"], key in error["description"]) for error in answer["errors"]] == [
@@ -64,9 +66,15 @@ async def test_a_job_is_forgotten_with_its_files_and_its_reuse(
     ]
     assert (await client.ask("GET", url)).status == 404
     assert not list(own.data.glob(f"files/*/*/{key}"))
+    began = time.monotonic()
     renewed = (await client.ask("GET", path, headers=client.headers)).headers["Location"]
     assert renewed != first
-    assert (await client.ask("GET", renewed.removeprefix(own.url))).status == 200
+    assert (await client.ask("GET", renewed.removeprefix(own.url))).status == 200 or is_over(began)
+
+
+def is_over(began: float) -> bool:
+    """Whether the time may be over of what was made since: the machine may be slow."""
+    return time.monotonic() - began > RETENTION_SECONDS
 
 
 @pytest.mark.parametrize("own", [SHORT], indirect=True)
@@ -85,11 +93,12 @@ async def test_time_counts_from_the_end_of_a_job(client: Api, tmp_path: Path) ->
     _, [status] = await client.post("/v1/create", {"tasks": definition})
     ended = await client.run(task_name="hello", name="you")
     await until_forgotten(client, ended["key"])
+    began = time.monotonic()
     gate.touch()
     _, [final] = await client.get(f"/v1/status?tasks={status['key']}&block=true")
     assert final["status"] == "success"
     code, _ = await client.get("/v1/status?tasks=" + final["key"])
-    assert code == 200
+    assert code == 200 or is_over(began)
     await until_forgotten(client, final["key"])
 
 
@@ -133,8 +142,8 @@ async def test_a_delivery_is_forgotten_in_its_own_time(
     own: Dragon, client: Api, receiver: Receiver
 ) -> None:
     [key] = await created(client, hello(receiver))
-    delivery = await settled(client, key)
-    path = f"/v2/webhooks/deliveries/{delivery['id']}/replay"
+    [hit] = await receiver.got(1)
+    path = f"/v2/webhooks/deliveries/{hit.id}/replay"
 
     async def is_forgotten() -> bool:
         status, page = await client.get(f"/v2/webhooks/deliveries?task={key}")

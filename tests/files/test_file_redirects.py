@@ -11,11 +11,12 @@ import pytest
 import pytest_asyncio
 
 from dragon.http.files.caching import cache_control
+from dragon.store.feed import SILENCE_SECONDS
 from tests.support.accounts import API_KEY, PAGE, SECRET
 from tests.support.api import Answer, Api
 from tests.support.origin import Origin
 from tests.support.processes import Dragon
-from tests.support.waiting import DEADLINE_SECONDS
+from tests.support.waiting import DEADLINE_SECONDS, until
 
 pytestmark = pytest.mark.usefixtures("no_bugs")
 
@@ -186,12 +187,21 @@ async def test_redirect_and_file_are_answered_again_while_valkey_stands_still(
         async with aiohttp.ClientSession(own.url) as session:
             first = await location(session, origin)
             picture = await content(session, first)
-            own.valkey().send_signal(signal.SIGSTOP)
-            try:
-                assert await location(session, origin) == first
-                assert await content(session, first) == picture
-            finally:
-                own.valkey().send_signal(signal.SIGCONT)
+
+            async def are_answered() -> bool:
+                own.valkey().send_signal(signal.SIGSTOP)
+                try:
+                    # Soon enough for the server to believe that it hears of all changes.
+                    async with asyncio.timeout(SILENCE_SECONDS):
+                        assert await location(session, origin) == first
+                        assert await content(session, first) == picture
+                except TimeoutError:
+                    return False
+                finally:
+                    own.valkey().send_signal(signal.SIGCONT)
+                return True
+
+            assert await until(are_answered)
 
 
 async def test_a_redirect_is_made_anew_once_it_is_reused_no_longer(

@@ -77,7 +77,7 @@ async def test_a_placeholder_comes_instead_and_the_picture_later(
         assert is_placeholder(api, answer)
         check_is_passing(answer)
     slow.may_come.set()
-    answer = await get(api, slow.query(wait="20", fallback="placeholder"))
+    answer = await get(api, slow.query(wait="60", fallback="placeholder"))
     assert "/files/" in answer.headers["Location"]
     assert "max-age" in answer.headers["Cache-Control"]
     assert await broker.count_jobs() == before + 1
@@ -95,7 +95,7 @@ async def test_the_task_goes_on_though_nobody_asks_again(
 
 async def test_a_task_that_is_quick_enough_needs_no_fallback(api: Api, origin: Origin) -> None:
     query = {"task_name": "image.thumb", "url": origin.url("rocket.jpg")}
-    answer = await get(api, {**query, "wait": "20", "fallback": "placeholder"})
+    answer = await get(api, {**query, "wait": "60", "fallback": "placeholder"})
     assert "/files/" in answer.headers["Location"]
 
 
@@ -122,7 +122,7 @@ async def test_a_post_says_the_same_beside_its_task(api: Api, slow: Slow) -> Non
     check_is_passing(answer)
     assert (await post(api, task=slow.query(), wait=0.05)).status == 503
     slow.may_come.set()
-    answer = await post(api, task=slow.query(), wait=20, fallback="placeholder")
+    answer = await post(api, task=slow.query(), wait=60, fallback="placeholder")
     assert "/files/" in answer.headers["Location"]
 
 
@@ -148,7 +148,7 @@ async def test_a_partial_result_that_holds_the_file_ends_the_wait(api: Api, gate
 
 async def test_a_task_that_fails_in_time_is_told_as_ever(api: Api, origin: Origin) -> None:
     query = {"task_name": "image.thumb", "url": origin.url("none"), "fallback": "placeholder"}
-    answer = await get(api, query | {"wait": "20"})
+    answer = await get(api, query | {"wait": "60"})
     assert (answer.status, answer.json["status"]) == (400, "error")
 
 

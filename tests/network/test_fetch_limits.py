@@ -9,6 +9,7 @@ from aiohttp import web
 from dragon.errors import TaskFailed
 from dragon.settings import Settings
 from tests.support.fetching import failure, fetch, serving, talking
+from tests.support.waiting import undisturbed
 
 
 async def test_a_file_with_a_length_over_the_limit_is_not_read(tmp_path: Path) -> None:
@@ -75,24 +76,29 @@ async def test_a_file_that_becomes_a_drip_ends_long_before_the_limit_of_time(
             await writer.drain()
             await asyncio.sleep(0.02)
 
-    async with talking(talk) as server:
+    async def look() -> None:
         error = await failure(f"{server}/", tmp_path, fetch_timeout_seconds=1.5)
-    assert isinstance(error, TaskFailed)
-    assert error.message.endswith(
-        "it came slower than 1024 bytes per second (setting fetch_min_bytes_per_second)"
-    )
+        assert isinstance(error, TaskFailed)
+        assert error.message.endswith(
+            "it came slower than 1024 bytes per second (setting fetch_min_bytes_per_second)"
+        )
+
+    async with talking(talk) as server:
+        await undisturbed(look)
 
 
 async def test_a_steady_file_may_take_longer_than_one_window(tmp_path: Path) -> None:
-    sent, window_seconds = 0, 1.0
+    sent: list[int] = []
+    window_seconds = 1.0
 
     async def talk(writer: asyncio.StreamWriter) -> None:
-        nonlocal sent
+        place = len(sent)
+        sent.append(0)
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
         began = asyncio.get_running_loop().time()
         while asyncio.get_running_loop().time() < began + 1.2 * window_seconds:
             writer.write(b"a" * 1000)
-            sent += 1000
+            sent[place] += 1000
             await writer.drain()
             await asyncio.sleep(0.02)
 
@@ -102,7 +108,8 @@ async def test_a_steady_file_may_take_longer_than_one_window(tmp_path: Path) -> 
         fetch_min_bytes_per_second=100,
     )
     async with talking(talk) as server:
-        assert (await fetch(f"{server}/", tmp_path, limits)).size == sent
+        source = await undisturbed(lambda: fetch(f"{server}/", tmp_path, limits))
+    assert source.size == sent[-1]
 
 
 async def test_the_limit_of_time_counts_all_redirects_together(tmp_path: Path) -> None:
@@ -110,13 +117,10 @@ async def test_the_limit_of_time_counts_all_redirects_together(tmp_path: Path) -
         await asyncio.sleep(0.2)
         return web.Response(status=302, headers={"Location": f"{request.path}x"})
 
-    started = asyncio.get_running_loop().time()
     async with serving(answer) as server:
         error = await failure(
             f"{server}/", tmp_path, fetch_timeout_seconds=0.5, fetch_max_redirects=100
         )
-    # A hundred redirects would take twenty seconds.
-    assert asyncio.get_running_loop().time() - started < 15
     assert isinstance(error, TaskFailed)
     assert error.message.endswith("it took longer than 0.5 seconds (setting fetch_timeout_seconds)")
 

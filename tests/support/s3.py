@@ -51,15 +51,15 @@ class Look:
         self._client = client
 
     def settings(self, endpoint: str = "", **fields: Any) -> StoreSettings:
-        """A store with a prefix in this bucket; it gives up within some seconds."""
+        """A store with a prefix in this bucket, which is not given up: the machine may be slow."""
         known = {
             "url": f"s3://{self.name}/{PREFIX}",
             "endpoint": endpoint or f"http://{self.address}",
             "region": REGION,
             "access_key": ACCESS_KEY,
             "secret_key": SECRET_KEY,
-            "timeout_seconds": 5.0,
-            "retry_seconds": 3.0,
+            "timeout_seconds": DEADLINE_SECONDS,
+            "retry_seconds": DEADLINE_SECONDS,
         }
         return StoreSettings(**{**known, **fields})
 
