@@ -135,7 +135,9 @@ async def test_an_event_source_outlives_its_servers(
     ends = [status["key"] for status in statuses if status["status"] in FINAL]
     assert Counter(ends) == dict.fromkeys(keys, 1)
     kinds = [kind for kind, _ in events if kind != "message"]
-    assert kinds == ["reconnect", "end"]
+    # More than one from a server that leaves slowly.
+    assert kinds == [*["reconnect"] * (len(kinds) - 1), "end"]
+    assert "reconnect" in kinds
 
 
 def as_list(data: Any) -> list[Any]:

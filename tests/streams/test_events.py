@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.accounts import CONFIG
+from tests.support.accounts import PATIENT
 from tests.support.api import Api
 from tests.support.gate import Gate
 from tests.support.processes import Dragon
@@ -18,10 +18,6 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.usefixtures("no_bugs")
 
 EVENTS = {"Accept": "text/event-stream"}
-
-
-LEISURELY = CONFIG.replace("drain_seconds = 1.0", "drain_seconds = 3.0")
-"""Time for some requests."""
 
 
 def hello(name: str) -> dict[str, Any]:
@@ -150,8 +146,8 @@ async def test_accept_says_which_form_is_wanted(api: Api, accept: str, content_t
         assert answer.headers["Content-Type"] == content_type
 
 
-@pytest.mark.parametrize("own", [LEISURELY], indirect=True)
-async def test_a_server_that_leaves_sends_event_sources_to_the_next(
+@pytest.mark.parametrize("own", [PATIENT], indirect=True)
+async def test_a_server_that_leaves_sends_event_sources_that_come_to_the_next(
     own: Dragon, client: Api, gate: Gate
 ) -> None:
     [key] = await start(client, gate.task())
@@ -176,6 +172,18 @@ async def test_a_server_that_leaves_sends_event_sources_to_the_next(
             retry, kind, data, *_ = answer.body.decode().split("\n")
             assert (retry, kind) == ("retry: 1000", "event: reconnect")
             assert "shutting down" in json.loads(data.removeprefix("data: "))["message"]
+        gate.open()
+        *told, end = [event async for event in events]
+    assert (ends_in(told), end.type) == ([key], "end")
+
+
+async def test_a_server_that_leaves_sends_event_sources_that_wait_to_the_next(
+    own: Dragon, client: Api, gate: Gate
+) -> None:
+    [key] = await start(client, gate.task())
+    async with following(client, [key]) as events:
+        await anext(events)
+        own.server().send_signal(signal.SIGTERM)
         *_, last = [event async for event in events]
     assert last.type == "reconnect"
     assert "restarting" in last.data["message"]

@@ -229,12 +229,13 @@ async def test_made_up_keys_are_refused_before_anything_is_subscribed_to(process
     assert await process.channels() == before
 
 
-async def test_a_watch_that_cannot_open_leaves_nothing_behind(settings: Settings) -> None:
-    hasty = msgspec.structs.replace(settings, redis_timeout_seconds=4.0)
-    async with start_process(hasty) as process:
-        [held] = await process.start_jobs()
-        await process.watches._feed.__aexit__()
-        key = new_key("ZZZ" if process.watches.channel != "ZZZ" else "YYY")
+async def test_a_watch_that_cannot_open_leaves_nothing_behind(
+    settings: Settings, process: Process
+) -> None:
+    [held] = await process.start_jobs()
+    async with start_process(msgspec.structs.replace(settings, redis_timeout_seconds=4.0)) as hasty:
+        await hasty.watches._feed.__aexit__()
+        key = new_key("ZZZ" if hasty.watches.channel != "ZZZ" else "YYY")
         with pytest.raises(Unavailable):
-            await process.watches.open([key, held.job.key])
-        assert process.watches.count == 0
+            await hasty.watches.open([key, held.job.key])
+        assert hasty.watches.count == 0

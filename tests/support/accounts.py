@@ -70,3 +70,6 @@ name = "family"
 secrets = ["family-secret"]
 limits = { per_minute = 5 }
 """
+
+PATIENT = CONFIG.replace("drain_seconds = 1.0", "drain_seconds = 60.0")
+"""The same, where servers and workers that leave have time."""

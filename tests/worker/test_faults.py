@@ -6,15 +6,13 @@ import json
 import psutil
 import pytest
 
-from tests.support.accounts import CONFIG
+from tests.support.accounts import PATIENT
 from tests.support.api import Api
 from tests.support.faults import HEADERS, attempts, create, ends
 from tests.support.gate import Gate
 from tests.support.processes import Dragon, is_alive
 from tests.support.waiting import DEADLINE_SECONDS, eventually, until, wait_until
 from tests.support.wire import read_lines
-
-PATIENT = CONFIG.replace("drain_seconds = 1.0", "drain_seconds = 60.0")
 
 
 async def test_a_server_told_to_leave_ends_its_streams_on_a_whole_line(
