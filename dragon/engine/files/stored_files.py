@@ -8,6 +8,7 @@ from functools import partial
 
 from msgspec import UNSET, Struct, UnsetType
 
+from dragon.background import to_its_end
 from dragon.engine.files.file_jobs import FileJobs
 from dragon.engine.files.file_urls import FileUrl
 from dragon.engine.files.outputs import Outputs
@@ -123,7 +124,8 @@ class StoredFiles:
                 chosen = [entry for entry in entries if selection.has(entry)]
                 count, size = len(chosen), sum(entry.size for entry in chosen)
                 if chosen and not is_dry:
-                    count, size = await self._delete(account, shard, chosen)
+                    # A file that is gone must not stay in the index, nor answer who asks for it.
+                    count, size = await to_its_end(self._delete(account, shard, chosen))
                 deleted, freed = deleted + count, freed + size
         usage = await self._index.usage(account)
         return Deletion(deleted=deleted, freed=freed, usage=usage)
@@ -141,7 +143,7 @@ class StoredFiles:
 
     async def set_expiration(self, account: str, days: int) -> Expiration:
         """From now on, also for the files that are there."""
-        await self._index.set_lifetime(account, days)
+        await to_its_end(self._index.set_lifetime(account, days))
         return await self.expiration(account)
 
     async def _find(self, account: str, path: str) -> list[Entry]:
