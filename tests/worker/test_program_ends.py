@@ -94,6 +94,14 @@ async def test_cancelled_again_while_it_starts_it_leaves_nothing(tmp_path: Path)
         assert left_since(before) == []
 
 
+async def test_cancelled_while_it_fails_to_start_it_is_no_failure(tmp_path: Path) -> None:
+    running = Running(tmp_path / "missing")
+    await asyncio.sleep(0)  # one turn of the loop, in which its start begins
+    running.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running.task
+
+
 async def test_stopped_it_still_ends_with_its_deadline(tmp_path: Path) -> None:
     running = Running(tmp_path)
     pid = await running.pid

@@ -160,7 +160,8 @@ async def _spawn(launch: Launch, directory: Path, *, has_output: bool) -> Proces
 
 
 async def _end_started(starting: asyncio.Task[Process]) -> None:
-    await _end(await starting)
+    with suppress(OSError):
+        await _end(await starting)
 
 
 async def _end(process: Process) -> None:
