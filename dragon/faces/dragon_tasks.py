@@ -152,7 +152,7 @@ class DragonTasks:
 
     async def create(self, request: web.Request) -> web.Response:
         account, parameters = await read_creation(request, self._accounts, self._settings)
-        definitions = parameters.take_definitions(self._engine.registry, self._settings)
+        definitions = await parameters.take_definitions(self._engine.registry, self._settings)
         is_blocking = parameters.take_boolean("block")
         parameters.check()
         submission = await prepare(request, self._engine, self._settings, account, definitions)
@@ -187,7 +187,7 @@ class DragonTasks:
 
     async def _begin_stream(self, request: web.Request) -> tuple[Stream, Sequence[Update], Watch]:
         account, parameters = await read_creation(request, self._accounts, self._settings)
-        definitions = parameters.take_definitions(self._engine.registry, self._settings)
+        definitions = await parameters.take_definitions(self._engine.registry, self._settings)
         stream = self._streams.open(request, parameters.take_heartbeat(request))
         parameters.check()
         submission = await prepare(request, self._engine, self._settings, account, definitions)

@@ -85,6 +85,7 @@ def hello(name: bytes = b'"John"', more: bytes = b"") -> bytes:
         (hello(DEEP), TOO_DEEP),
         (hello(VERY_DEEP), TOO_DEEP),
         (hello(b'"a", "task_metas": ' + DEEP), TOO_DEEP),
+        (hello(b'"]\\\\\\"]}", "task_metas": ' + DEEP), TOO_DEEP),
         (hello(b'"a", "task_metas": ' + VERY_DEEP), TOO_DEEP),
         (hello(b'"' + b"a" * 10_000_000 + b'"'), TOO_LARGE),
     ],
@@ -114,6 +115,7 @@ async def test_what_is_unusual_but_right_is_accepted(api: Api) -> None:
         (b'"a\\u0000b"', "Hello a\x00b"),
         (b'"a\\nb c"', "Hello a\nb c"),
         (b'""', "Hello "),
+        (b'"' + b"[{" * 40 + b'\\"\\\\"', "Hello " + "[{" * 40 + '"\\'),
         (b'"' + b"a" * 1_000_000 + b'"', "Hello " + "a" * 1_000_000),
     ):
         for body in (hello(name, b', "block": true'), b"\xef\xbb\xbf" + hello(name)):

@@ -1,10 +1,13 @@
 """Parameters: read from JSON, with all problems found, in words."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from dragon.engine.definitions import NotADefinition, read_definition
+from dragon.http.requests.parameters import READ_AT_ONCE, Parameters
+from dragon.settings import Settings
 from tests.http.drawing import REGISTRY, URL, Box, Dot, DrawParams, Line, read, read_query
 
 
@@ -146,3 +149,19 @@ def test_names_that_start_with_task_are_the_systems() -> None:
             'or {"type": "s3_signed", "url": URL}'
         ],
     }
+
+
+async def test_while_many_definitions_are_read_others_have_their_turns() -> None:
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(take_turns())
+    body = {"tasks": [{"task_name": "draw"}] * (4 * READ_AT_ONCE)}
+    definitions = await Parameters(body, "body").take_definitions(REGISTRY, Settings())
+    other.cancel()
+    assert (len(definitions), turns) == (4 * READ_AT_ONCE, 4)
