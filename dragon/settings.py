@@ -92,6 +92,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_body_bytes: Positive = 4 * 1024 * 1024
     max_body_depth: Positive = 32
     max_result_bytes: Positive = 1024 * 1024
+    max_result_files: Positive = 1000
     max_answer_bytes: Positive = 32 * 1024 * 1024
     max_tasks_per_request: Positive = 10_000
     read_timeout_seconds: Seconds = 30.0

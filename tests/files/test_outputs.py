@@ -7,11 +7,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from dragon.engine.worker.telling import Telling
 from dragon.errors import TaskFailed, TaskInterrupted
 from dragon.schemas import SIGNED
 from dragon.settings import Settings, StoreSettings
 from dragon.storage.disk import Disk
 from dragon.store.store import Store
+from dragon.task import Files
 from tests.files.places import Place, end, in_bucket, made
 from tests.support.http_faults import Fault, FaultyServer, choose
 from tests.support.jobs import line_of
@@ -148,6 +150,20 @@ async def test_a_store_that_refuses_fails_the_task(
     words = "'b.jpg' could not be kept: the store of files refuses what it is asked for"
     with pytest.raises(TaskFailed, match=words):
         await outputs.keep(claim, [made(tmp_path, "a.jpg"), made(tmp_path, "b.jpg")])
+
+
+async def test_of_a_result_of_too_many_files_none_is_kept(
+    store: Store, settings: Settings, disk: Place, tmp_path: Path
+) -> None:
+    held = await run_one(store)
+    few = msgspec.structs.replace(settings, max_result_files=2)
+    files = [made(tmp_path, name) for name in "abc"]
+    words = r"the result has 3 files, more than the limit of 2 \(max_result_files\)"
+    with pytest.raises(TaskFailed, match=words):
+        await Telling(store, disk.outputs, held, few).whole({"all": Files(files=tuple(files))})
+    assert disk.left() == []
+    _, kept = await Telling(store, disk.outputs, held, few).whole({"a": files[0], "b": files[1]})
+    assert disk.left() == sorted(file.path for file in kept)
 
 
 async def test_files_from_before_paths_told_account_and_day_are_deleted_too(

@@ -46,10 +46,11 @@ async def test_what_was_kept_with_a_partial_result_alone_goes_with_the_rest(
 
 
 async def test_files_of_a_partial_result_that_was_refused_go_with_the_rest(
-    store: Store, place: Place, tmp_path: Path
+    store: Store, settings: Settings, place: Place, tmp_path: Path
 ) -> None:
     held = await run_one(store)
-    telling = Telling(store, place.outputs, held, max_bytes=100)
+    small = msgspec.structs.replace(settings, max_result_bytes=100)
+    telling = Telling(store, place.outputs, held, small)
     with pytest.raises(TaskFailed, match="max_result_bytes"):
         await telling.partial({"words": "long" * 100, "first": made(tmp_path, "first")})
     result, files = await telling.whole({"second": made(tmp_path, "second")})

@@ -61,7 +61,7 @@ class Run(ABC):
         self.is_in_vain = False
         """Its job has ended without it: nobody will ask for the files that it has kept."""
         self.tools = tools
-        self.telling = Telling(tools.store, tools.outputs, claim, tools.settings.max_result_bytes)
+        self.telling = Telling(tools.store, tools.outputs, claim, tools.settings)
         self.offer = offer
 
     async def run(self) -> Outcome:

@@ -10,6 +10,7 @@ from dragon.engine.files.outputs import Outputs, split_result
 from dragon.engine.worker.persist import persist
 from dragon.errors import TaskFailed, Unavailable
 from dragon.schemas import Claim, Events, OutputFile, State, Status, encode
+from dragon.settings import Settings
 from dragon.store.store import Store
 
 log = structlog.get_logger()
@@ -20,11 +21,11 @@ PROGRESS_SECONDS = 0.1
 class Telling:
     """What one run says of itself."""
 
-    def __init__(self, store: Store, outputs: Outputs, claim: Claim, max_bytes: int) -> None:
+    def __init__(self, store: Store, outputs: Outputs, claim: Claim, settings: Settings) -> None:
         self._store = store
         self._outputs = outputs
         self._claim = claim
-        self._max_bytes = max_bytes
+        self._settings = settings
         self._progress: Any = msgspec.UNSET
         self._result: Any = msgspec.UNSET
         self.has_kept = False
@@ -53,7 +54,8 @@ class Telling:
     async def whole(self, result: Any) -> tuple[msgspec.Raw, tuple[OutputFile, ...]]:
         """Move a result's files to where they are served from; it as clients see it, and they.
 
-        Raises TaskFailed for one that is too large to be told again and again.
+        Raises TaskFailed for one that has more files than it may, or that is too large to be told
+        again and again.
         """
         kept = await self._keep(result)
         if self._has_untold:
@@ -69,16 +71,16 @@ class Telling:
     async def _keep(self, result: Any) -> tuple[msgspec.Raw, tuple[OutputFile, ...]]:
         job = self._claim.job
         values, files = split_result(result)
+        max_files, max_bytes = self._settings.max_result_files, self._settings.max_result_bytes
+        if len(files) > max_files:
+            raise _too_much(f"has {len(files)} files", max_files, "max_result_files")
         self.has_kept = self.has_kept or bool(files)
         kept = await self._outputs.keep(self._claim, files) if files else ()
         joined = self._outputs.join(values, kept, job.base_url, job.key)
         # Encoded here, where what no JSON can hold is still a bug of the task.
         encoded = encode(joined)
-        if len(encoded) > self._max_bytes:
-            raise TaskFailed(
-                f"the result takes {len(encoded)} bytes, more than the limit of "
-                f"{self._max_bytes} (max_result_bytes)"
-            )
+        if len(encoded) > max_bytes:
+            raise _too_much(f"takes {len(encoded)} bytes", max_bytes, "max_result_bytes")
         return msgspec.Raw(encoded), kept
 
     def line(self, state: State, **fields: Any) -> bytes:
@@ -111,3 +113,7 @@ class Telling:
             except Unavailable:
                 log.debug("progress_dropped", key=self._claim.job.key)
             await asyncio.sleep(PROGRESS_SECONDS)
+
+
+def _too_much(words: str, limit: int, setting: str) -> TaskFailed:
+    return TaskFailed(f"the result {words}, more than the limit of {limit} ({setting})")
