@@ -4,8 +4,13 @@ import asyncio
 from pathlib import Path
 from threading import Event
 
+import aiohttp
+import pytest
 from aiohttp import web
 
+from dragon.engine.network.failures import explain_failure
+from dragon.engine.network.names import Names
+from dragon.errors import TaskInterrupted
 from tests.support.fetching import fetch, serving
 
 MANY = 100
@@ -28,3 +33,14 @@ async def test_names_are_looked_up_though_all_threads_of_the_loop_are_held_up(
         is_over.set()
         await asyncio.gather(*holding)
     assert (tmp_path / "source").read_text() == "found"
+
+
+async def test_a_name_that_finds_no_thread_is_to_be_looked_up_later() -> None:
+    """Rather than holding up its task for as long as a film may take to come."""
+    connector = aiohttp.TCPConnector(resolver=Names(threads=0, wait_seconds=0.01))
+    async with aiohttp.ClientSession(connector=connector) as session:
+        with pytest.raises(aiohttp.ClientConnectorDNSError) as caught:
+            await session.get("http://localhost/")
+    told = explain_failure(caught.value)
+    assert isinstance(told, TaskInterrupted)
+    assert told.message == "its host name could not be looked up"

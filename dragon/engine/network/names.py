@@ -12,6 +12,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 MAX_THREADS = 256
 """More than jobs may wait for names at once; the system gives a name up after half a minute."""
+WAIT_SECONDS = 10.0
+"""For one of them: a source may have ten minutes, and trying again later is better."""
 
 T = TypeVar("T")
 
@@ -23,17 +25,21 @@ class Names(AbstractResolver):
     nobody answers for would keep all others waiting, and the process from ending.
     """
 
-    def __init__(self) -> None:
-        self._threads = asyncio.Semaphore(MAX_THREADS)
+    def __init__(self, threads: int = MAX_THREADS, wait_seconds: float = WAIT_SECONDS) -> None:
+        self._threads = asyncio.Semaphore(threads)
+        self._wait_seconds = wait_seconds
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         flags, kind = socket.AI_ADDRCONFIG, socket.SOCK_STREAM
         look_up = partial(socket.getaddrinfo, host, port, family, kind, flags=flags)
+        await self._wait_for_thread()
         # aiohttp lets a lookup go on whose request was given up: it is counted until it ends.
-        async with self._threads:
+        try:
             found = await asyncio.wrap_future(_start(look_up))
+        finally:
+            self._threads.release()
         return [
             ResolveResult(
                 hostname=host,
@@ -45,6 +51,14 @@ class Names(AbstractResolver):
             )
             for family, _, protocol, _, address in found
         ]
+
+    async def _wait_for_thread(self) -> None:
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                await self._threads.acquire()
+        except TimeoutError:
+            # What aiohttp takes for a failed lookup.
+            raise OSError("too many names are being looked up") from None
 
     async def close(self) -> None:
         """Nothing: a thread cannot be stopped, and keeps nobody waiting."""
