@@ -60,7 +60,7 @@ export class Dragon {
         if (isBack) {
           // Where streams are held up on their way this still comes, and is asked for slowly.
           yield* news(told, await this.#once("status", bodyOf(told), signal));
-          failures = Math.min(failures, 6);
+          failures = Math.min(failures, 6, this.#attempts - 2);
           if (!told.size) return;
         }
         for await (const statuses of this.#stream(bodyOf(told), signal)) {
@@ -215,9 +215,10 @@ async function sleep(seconds, signal) {
 
 async function refusal(response) {
   const { status, headers } = response;
-  // What stands before the server may answer in its place, and not in JSON.
-  const { message, errors = [] } = await response.json().catch(() => ({}));
-  const words = message ?? errors.map(({ description }) => description).join("; ");
+  // What stands before the server may answer in its place, and in whatever form.
+  const answer = await response.json().catch(() => null);
+  const errors = [answer?.errors].flat().filter((problem) => problem?.description);
+  const words = answer?.message ?? errors.map(({ description }) => description).join("; ");
   const retryAfter = Number(headers.get("Retry-After")) || 0;
   return new DragonError(words || `the server answered ${status}`, { status, errors, retryAfter });
 }

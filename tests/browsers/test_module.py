@@ -171,6 +171,8 @@ async def test_where_streams_do_not_come_through_short_answers_tell(
     await page.clock.install()
     await page.route("**/status_stream*", hold)
     await open_module(page, site)
+    # Between two streams that fail something is answered.
+    await page.evaluate("connect('', {attempts: 2})")
     keys = await create(page, [HELLO, gated])
     await page.evaluate("follow(created)")
     await eventually(lambda: len(held) == 1)

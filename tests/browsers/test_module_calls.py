@@ -78,6 +78,19 @@ async def test_what_stands_before_the_server_may_ask_for_patience(opened: Page) 
     assert await opened.evaluate("performance.now()") - began > 1_000
 
 
+async def test_what_stands_before_the_server_may_refuse_in_a_form_of_its_own(opened: Page) -> None:
+    bodies = ["<p>No entry", "null", "7", '{"errors": {"name": "wrong"}}', '{"errors": [null]}']
+
+    async def refuse(route: Route) -> None:
+        headers = {"Access-Control-Allow-Origin": "*"}
+        await route.fulfill(status=403, headers=headers, body=bodies.pop())
+
+    await opened.route("**/v2/status", refuse)
+    refused = {"name": "DragonError", "status": 403, "words": "the server answered 403"}
+    while bodies:
+        assert await opened.evaluate("failure(dragon.status('A'))") == refused
+
+
 async def test_it_says_that_nobody_said_anything(page: Page, site: Site) -> None:
     await page.clock.install()
     await page.route("**/v2/status", lambda _: None)
