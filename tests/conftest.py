@@ -1,5 +1,6 @@
 """Fixtures: one real Dragon and one real Valkey for each test process, a source server, a store."""
 
+import gc
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -44,6 +45,14 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("steady")
+
+# By default, the collector looks through thousands of tests whenever 700 more objects are there.
+gc.set_threshold(20_000, 20, 50)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays until the end."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
