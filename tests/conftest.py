@@ -1,6 +1,7 @@
 """Fixtures: one real Dragon and one real Valkey for each test process, a source server, a store."""
 
 import gc
+import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -108,8 +109,9 @@ async def faulty(s3: S3) -> AsyncIterator[FaultyServer]:
 
 @pytest.fixture(scope="session")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
-    """Short videos and sounds, made when they are first asked for."""
-    return Clips(tmp_path_factory.mktemp("clips"))
+    """Short videos and sounds, made when one of the test processes first asks for them."""
+    own = tmp_path_factory.getbasetemp()
+    return Clips((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "clips")
 
 
 @pytest.fixture

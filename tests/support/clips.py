@@ -1,6 +1,8 @@
 """Short videos and sounds that tests make on the spot with ffmpeg, each made once."""
 
+import os
 import subprocess
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,16 +49,25 @@ RECIPES: dict[str, Sequence[str]] = {
 
 
 class Clips:
-    """Files made in one directory; a name of `RECIPES` is enough, any other needs arguments."""
+    """Files made in one directory, which several processes may share.
+
+    A name of `RECIPES` is enough, any other needs arguments.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     def __call__(self, name: str, *arguments: str) -> Path:
-        """The file of that name, made at the first call."""
-        path = self._directory / name
+        """The file of that name, made at the first call with these arguments."""
+        recipe = arguments or RECIPES[name]
+        folder = self._directory / f"{zlib.crc32(repr(recipe).encode()):08x}"
+        path = folder / name
         if not path.exists():
-            run_ffmpeg(*(arguments or RECIPES[name]), str(path))
+            folder.mkdir(parents=True, exist_ok=True)
+            # Nobody sees half a file, and whoever makes the same one meanwhile does no harm.
+            made = folder / f"{os.getpid()}-{name}"
+            run_ffmpeg(*recipe, str(made))
+            made.replace(path)
         return path
 
 
