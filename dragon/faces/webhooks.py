@@ -14,7 +14,7 @@ from dragon.http.requests.bodies import read_body
 from dragon.http.requests.parameters import Parameters
 from dragon.schemas import Key, Status, is_key
 from dragon.settings import Settings
-from dragon.store.deliveries import OUTCOMES, Deliveries, HookDelivery, Outcome, Page
+from dragon.store.deliveries import DELIVERY_STATES, Deliveries, DeliveryState, HookDelivery, Page
 from dragon.store.store import Store
 
 DEFAULT_LIMIT = 100
@@ -22,12 +22,12 @@ _LIMIT = re.compile(r"0*([1-9][0-9]{0,2}|1000)")
 CURSOR = "what `next` of another answer was"
 _CURSOR = re.compile(r"[0-9T:.+-]{32}[A-Z2-7]{26}")
 _KEY = re.compile(r"[A-Z2-7]{26}")
-_STATE = re.compile("|".join(OUTCOMES))
+_STATE = re.compile("|".join(DELIVERY_STATES))
 
 
 class DeliveriesQuery(Struct, frozen=True, kw_only=True):
     task: Key | UnsetType = UNSET
-    state: Outcome | UnsetType = UNSET
+    state: DeliveryState | UnsetType = UNSET
     limit: Annotated[int, Meta(ge=1, le=1000)] = DEFAULT_LIMIT
     after: (
         Annotated[str, Meta(pattern=rf"\A{_CURSOR.pattern}\Z", description=CURSOR)] | UnsetType
@@ -106,14 +106,14 @@ class WebHookDeliveries:
         account = self._accounts.authenticate_owner(request, None).name
         parameters = Parameters.of_query(request, is_strict=True)
         task = parameters.take_text("task", _KEY, "one task key")
-        state = parameters.take_text("state", _STATE, "one of: " + ", ".join(OUTCOMES))
+        text = parameters.take_text("state", _STATE, "one of: " + ", ".join(DELIVERY_STATES))
         limit = parameters.take_text("limit", _LIMIT, "a number from 1 to 1000")
         after = parameters.take_text("after", _CURSOR, CURSOR)
         parameters.check()
-        outcome = next((one for one in OUTCOMES if one == state), None)
+        state = next((one for one in DELIVERY_STATES if one == text), None)
         if task:
-            return json_response(await self._of_task(account, task, outcome))
-        page = await self._deliveries.page(account, outcome, int(limit or DEFAULT_LIMIT), after)
+            return json_response(await self._of_task(account, task, state))
+        page = await self._deliveries.page(account, state, int(limit or DEFAULT_LIMIT), after)
         return json_response(page)
 
     async def replay(self, request: web.Request) -> web.Response:
@@ -126,7 +126,7 @@ class WebHookDeliveries:
                 return json_response(delivery)
         raise UnknownDelivery("there is no such delivery, or it has expired")
 
-    async def _of_task(self, account: str, task: str, outcome: Outcome | None) -> Page:
+    async def _of_task(self, account: str, task: str, state: DeliveryState | None) -> Page:
         """A task has one at most, whose key follows from its own."""
         found = await self._deliveries.read(account, [self._keys.hook_key(task)])
-        return Page(deliveries=[one for one in found if outcome in (None, one.state)])
+        return Page(deliveries=[one for one in found if state in (None, one.state)])

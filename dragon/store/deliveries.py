@@ -11,10 +11,10 @@ from dragon.store.clock import iso
 from dragon.store.connection import translated_errors
 from dragon.store.store import Store
 
-Outcome = Literal["pending", "delivered", "failed"]
+DeliveryState = Literal["pending", "delivered", "failed"]
 
-OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
-_OUTCOME_OF: dict[str, Outcome] = {
+DELIVERY_STATES: tuple[DeliveryState, ...] = get_args(DeliveryState)
+_STATE_OF: dict[str, DeliveryState] = {
     "queued": "pending",
     "executing": "pending",
     "success": "delivered",
@@ -38,7 +38,7 @@ class HookDelivery(Struct, frozen=True, kw_only=True):
     task: str
     event: State
     url: str
-    state: Outcome
+    state: DeliveryState
     created: str
     next_attempt: str | UnsetType = UNSET
     attempts: list[Try]
@@ -77,10 +77,10 @@ class Deliveries:
         return bool(await self._store.run("replay", self._keys.shard_of(key), [key, account]))
 
     async def page(
-        self, account: str, outcome: Outcome | None, limit: int, after: str | None
+        self, account: str, state: DeliveryState | None, limit: int, after: str | None
     ) -> Page:
         """Deliveries of the account, from the one after `after` on."""
-        members = await self._members(account, (outcome,) if outcome else OUTCOMES, limit, after)
+        members = await self._members(account, (state,) if state else DELIVERY_STATES, limit, after)
         keys = [member[-KEY_LENGTH:] for member in members[:limit]]
         found = await self.read(account, keys)
         return Page(deliveries=found, next=members[limit - 1] if len(members) > limit else None)
@@ -98,14 +98,14 @@ class Deliveries:
         return [delivery for owner, delivery in filter(None, found) if owner == account]
 
     async def _members(
-        self, account: str, outcomes: Sequence[Outcome], limit: int, after: str | None
+        self, account: str, states: Sequence[DeliveryState], limit: int, after: str | None
     ) -> list[str]:
         """The newest of all lists, and one more if there are more."""
         newest = f"({after}" if after else "+"
         async with translated_errors(), self._store.client.pipeline(transaction=False) as pipeline:
             for shard in range(self._keys.shards):
-                for outcome in outcomes:
-                    name = f"{self._keys.base(shard)}deliveries:{outcome}:{account}"
+                for state in states:
+                    name = f"{self._keys.base(shard)}deliveries:{state}:{account}"
                     pipeline.zrevrangebylex(name, newest, "-", 0, limit + 1)
             answers = await pipeline.execute()
         # One that ends meanwhile stands in two lists.
@@ -129,7 +129,7 @@ def _delivery(
         task=params.task,
         event=params.event,
         url=params.url,
-        state=_OUTCOME_OF[state.decode()],
+        state=_STATE_OF[state.decode()],
         created=job.queued,
         next_attempt=UNSET if due_ms is None else iso(due_ms / 1000),
         attempts=[msgspec.json.decode(one, type=Try) for one in tries],

@@ -14,10 +14,10 @@
 -- Servers of an older version do not give the last ones.
 
 local MAX_TRIES_KEPT = 50
-local OUTCOMES = {queued = 'pending', executing = 'pending', success = 'delivered', error = 'failed'}
+local STATE_OF = {queued = 'pending', executing = 'pending', success = 'delivered', error = 'failed'}
 
 local function list_of(state, account)
-  return base .. 'deliveries:' .. OUTCOMES[state] .. ':' .. account
+  return base .. 'deliveries:' .. STATE_OF[state] .. ':' .. account
 end
 
 -- A job has ended: queues the delivery of its status, if somebody is to be told of that end.
