@@ -36,7 +36,8 @@ DISK_BYTES = 64 * 1024 * 1024
 """Of the small disk."""
 PATIENCE_SECONDS = 30.0
 """With Valkey, and with workers: far more than the machine holds any of them up."""
-_END_SECONDS = 600.0
+END_SECONDS = 600.0
+"""For what takes the work of many tasks."""
 _ANSWER_SECONDS = 300
 _KEYS_AT_ONCE = 5_000
 
@@ -175,7 +176,7 @@ class Fleet:
                 return self.ledger.acknowledge(answer)
             return None
 
-        keys = await until(ask, _END_SECONDS)
+        keys = await until(ask, END_SECONDS)
         assert keys is not None
         return keys
 
@@ -202,7 +203,7 @@ class Fleet:
                 await asyncio.sleep(0.1)
             return None
 
-        finals = await until(ask, _END_SECONDS)
+        finals = await until(ask, END_SECONDS)
         assert finals is not None
         return finals
 

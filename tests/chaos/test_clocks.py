@@ -15,7 +15,7 @@ import pytest_asyncio
 from dragon.engine.reaper import PAUSE_SECONDS
 from tests.chaos.check import check
 from tests.chaos.clock import Clock
-from tests.chaos.harness import Fleet
+from tests.chaos.harness import END_SECONDS, Fleet
 from tests.chaos.test_crashes import mixed, read_stream
 from tests.support.gate import Gate
 from tests.support.processes import Part
@@ -97,7 +97,7 @@ async def test_p24_clocks_that_jump_hurt_nothing(
         assert {final["status"] for final in finals[: len(held)]} == {"success"}
         assert_dated_by_one_clock(finals)
         assert [await make_file(fleet, server) for server in fleet.servers] == first
-        await until(partial(clocks.are_in_force, chance))
+        await until(partial(clocks.are_in_force, chance), END_SECONDS)
     await check(fleet, is_exact=True)
     assert set(await fleet.attempts(fleet.ledger.keys)) == {1}
 

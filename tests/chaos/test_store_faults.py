@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from tests.chaos.check import check
-from tests.chaos.harness import LEASE_SECONDS, Fleet
+from tests.chaos.harness import END_SECONDS, LEASE_SECONDS, Fleet
 from tests.chaos.ledger import finals_of
 from tests.chaos.test_crashes import has_acknowledged, read_stream
 from tests.support.gate import Gate
@@ -46,7 +46,7 @@ async def test_p03_nothing_is_acknowledged_before_it_is_written(
             for _ in range(20):
                 group.create_task(submit_until_refused(fleet, chance, is_killed))
             wanted = before + chance.randint(200, SUBMITS)
-            await eventually(partial(has_acknowledged, fleet, wanted))
+            await eventually(partial(has_acknowledged, fleet, wanted), END_SECONDS)
             await fleet.broker.kill()
             is_killed.set()
         await fleet.broker.start()
