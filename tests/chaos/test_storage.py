@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from tests.chaos.check import check, written
-from tests.chaos.harness import Definition, Fleet
+from tests.chaos.harness import LEASE_SECONDS, Definition, Fleet
 from tests.chaos.test_clients import command_lines
 from tests.support.http_faults import NONE, Choice, Fault, FaultyServer, Request, choose
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, Look
@@ -45,13 +45,13 @@ def faults(patience_seconds: float) -> Sequence[Fault]:
 
 @asynccontextmanager
 async def storing_fleet(
-    path: Path, look: Look, faulty: FaultyServer, patience_seconds: float
+    path: Path, look: Look, faulty: FaultyServer, patience_seconds: float, **environment: str
 ) -> AsyncIterator[Fleet]:
     """Its outputs go to a store behind faults, which it soon gives up."""
     store = look.settings(
         faulty.url, timeout_seconds=patience_seconds, retry_seconds=2 * patience_seconds
     )
-    environment = {
+    environment |= {
         "DRAGON_STORES": json.dumps({"media": msgspec.to_builtins(store)}),
         "DRAGON_OUTPUT_STORE": "media",
     }
@@ -64,6 +64,17 @@ async def storing(
     tmp_path: Path, look: Look, faulty: FaultyServer, patience_seconds: float
 ) -> AsyncIterator[Fleet]:
     async with storing_fleet(tmp_path, look, faulty, patience_seconds) as fleet:
+        yield fleet
+
+
+@pytest_asyncio.fixture
+async def short_leased_storing(
+    tmp_path: Path, look: Look, faulty: FaultyServer, patience_seconds: float
+) -> AsyncIterator[Fleet]:
+    lease = f"{LEASE_SECONDS}"
+    async with storing_fleet(
+        tmp_path, look, faulty, patience_seconds, DRAGON_LEASE_SECONDS=lease
+    ) as fleet:
         yield fleet
 
 
@@ -97,13 +108,14 @@ async def test_p28_faults_of_a_store_are_bounded(
 
 @pytest.mark.chaos(ci=5, long=200)
 async def test_p23_an_object_is_there_whole_or_not_at_all(
-    storing: Fleet,
+    short_leased_storing: Fleet,
     look: Look,
     faulty: FaultyServer,
     faults: Sequence[Fault],
     chance: random.Random,
     n: int,
 ) -> None:
+    storing = short_leased_storing
     for _ in range(n):
         faulty.choose = now_and_then(faults, chance)
         keys = await storing.submit([write(chance) for _ in range(6)], chance)
