@@ -1,16 +1,20 @@
 """Bodies that are no acceptable JSON object: each gets a 400 that says why, and queues nothing."""
 
+import asyncio
 import gzip
+import socket
 import zlib
 from io import BytesIO
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from tests.support.accounts import SECRET
 from tests.support.api import Answer, Api
 from tests.support.broker import Broker
 from tests.support.processes import Dragon
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("no_bugs")
 
@@ -24,8 +28,22 @@ TOO_LARGE = "the body is larger than 4194304 bytes (max_body_bytes)"
 
 
 async def send(api: Api, body: bytes, path: str = "/v1/create", **headers: str) -> Answer:
+    """The answer, once nothing of the body is under way: it may come before the body was read."""
     data = BytesIO(body) if body else None
-    return await api.ask("POST", path, data=data, headers=api.headers | headers)
+    sockets: list[socket.socket] = []
+
+    def make_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+        family, kind, protocol, *_ = address
+        sockets.append(socket.socket(family, kind, protocol))
+        return sockets[-1]
+
+    connector = aiohttp.TCPConnector(socket_factory=make_socket)
+    async with aiohttp.ClientSession(connector=connector, timeout=api.session.timeout) as session:
+        sending = Api(session, api.url)
+        answer = await sending.ask("POST", path, data=data, headers=api.headers | headers)
+    await asyncio.sleep(0)
+    await eventually(lambda: all(one.fileno() < 0 for one in sockets))
+    return answer
 
 
 def description(answer: Answer) -> str:

@@ -20,7 +20,8 @@ async def send_raw(url: str, data: bytes) -> bytes:
         except ConnectionError:
             return b""
         finally:
-            writer.close()
+            # Of what it was sent, a server need not have read all.
+            writer.transport.abort()
 
 
 async def read_lines(response: aiohttp.ClientResponse) -> list[Any]:
