@@ -22,7 +22,8 @@ from dragon.local.running import Running, told_as_running
 from dragon.settings import Settings
 from dragon.store.embedded import EmbeddedValkey
 
-START_SECONDS = 60.0
+START_SECONDS = 300.0
+"""Whose settings are wrong is told at once: this is for a machine that is slow and busy."""
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -156,7 +157,7 @@ def _is_ready(url: str) -> tuple[bool, bytes]:
         connection.request("GET", "/health/ready")
         answer = connection.getresponse()
         return answer.status == 200, answer.read()
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         return False, str(error).encode()
     finally:
         connection.close()
