@@ -26,6 +26,7 @@ from tests.support.api import Api, api_of
 from tests.support.faults import HEADERS, ends
 from tests.support.gate import Gate
 from tests.support.topologies import PATIENT_MILLISECONDS, Watched, service, watched
+from tests.support.waiting import DEADLINE_SECONDS, eventually
 from tests.support.wire import read_lines
 
 
@@ -67,8 +68,11 @@ async def test_the_replica_goes_on_with_what_it_knows_when_the_primary_is_killed
         gate.open()
         *_, last = await read_lines(stream)
     assert (last["key"], last["status"]) == (watched["key"], "success")
+    # One that was held up may still name the dead one.
+    await eventually(lambda: valkeys.all_know_another_than(killed))
     valkeys.believe_dead_after(PATIENT_MILLISECONDS)
-    async with Store(Settings(redis=valkeys.url)) as store:
+    settings = Settings(redis=valkeys.url, redis_timeout_seconds=DEADLINE_SECONDS)
+    async with Store(settings) as store:
         records = await store.read(list(load.acknowledged))
     known = [record.job.key for record in records if record]
     assert {final["status"] for final in await ends(client, known)} == {"success"}

@@ -132,6 +132,9 @@ class Watched:
     def primary(self) -> Node:
         return self.nodes[self.sentinels[0].primary_port()]
 
+    def all_know_another_than(self, former: Node) -> bool:
+        return all(sentinel.primary_port() != former.port for sentinel in self.sentinels)
+
     def believe_dead_after(self, milliseconds: int) -> None:
         for sentinel in self.sentinels:
             sentinel.ask("SENTINEL", "SET", SERVICE, "down-after-milliseconds", milliseconds)
