@@ -149,7 +149,7 @@ class Decoders:
             await asyncio.sleep(_pause_seconds(failures))
             try:
                 child = await Child.start(self._settings, self._tasks)
-            except NotStarted as error:
+            except (NotStarted, OSError) as error:
                 failures += 1
                 log.warning("decoder_not_started", reason=str(error), failures=failures)
                 tried.set()

@@ -85,18 +85,18 @@ class Child:
 
     @classmethod
     async def start(cls, settings: DecoderSettings, tasks: asyncio.TaskGroup) -> "Child":
-        """A child that is ready for calls; one of `tasks` sees it to its end. Raises NotStarted."""
+        """A child that is ready for calls; one of `tasks` sees it to its end.
+
+        Raises NotStarted, or an OSError where the system has not what it needs.
+        """
         with ExitStack() as ours, ExitStack() as theirs:
-            try:
-                connection, child_connection = _connection()
-                ours.callback(connection.close)
-                theirs.callback(child_connection.close)
-                output, child_output = _pipe()
-                ours.callback(os.close, output)
-                theirs.callback(os.close, child_output)
-                process = await _spawn(child_connection.fileno(), child_output, settings)
-            except OSError as error:
-                raise NotStarted(f"{sys.executable}: {error.strerror}") from error
+            connection, child_connection = _connection()
+            ours.callback(connection.close)
+            theirs.callback(child_connection.close)
+            output, child_output = _pipe()
+            ours.callback(os.close, output)
+            theirs.callback(os.close, child_output)
+            process = await _spawn(child_connection.fileno(), child_output, settings)
             child = cls(process, connection, output, settings)
             tasks.create_task(child._watch(ours.pop_all()))
         try:
