@@ -14,6 +14,8 @@ log = structlog.get_logger()
 
 
 _OPEN_PATHS = ("/v1/", "/v2/", "/files/", "/placeholder/")
+_PROBED_PATHS = ("/health/", "/metrics")
+"""What machines ask for every few seconds: a line each would hide all others."""
 _PREFLIGHT = {
     hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, HEAD, POST, DELETE, OPTIONS",
     hdrs.ACCESS_CONTROL_ALLOW_HEADERS: (
@@ -43,7 +45,8 @@ async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     if response.status >= 400 and isinstance(response, web.Response):
         size = error_picture_size(request)
         response = error_picture(response, size) if size else response
-    log.info(
+    tell = log.debug if request.path.startswith(_PROBED_PATHS) else log.info
+    tell(
         "request",
         method=request.method,
         path=request.path,

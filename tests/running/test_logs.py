@@ -56,6 +56,17 @@ async def test_a_request_is_one_line_of_json(dragon: Dragon, api: Api) -> None:
     }
 
 
+async def test_what_machines_ask_for_all_the_time_is_no_line(dragon: Dragon, api: Api) -> None:
+    """As `dragon run` does until it is ready."""
+    for probed in ("/health/live", "/health/ready", "/metrics"):
+        await api.ask("GET", probed)
+    path = f"/v1/{secrets.token_hex(8)}"
+    await api.get(path)
+    await eventually(lambda: path in dragon.log())
+    paths = {line["path"] for line in dragon.events("request")}
+    assert not [path for path in paths if path.startswith(("/health", "/metrics"))]
+
+
 async def test_each_state_of_a_job_is_one_line(dragon: Dragon, api: Api) -> None:
     final = await api.run(task_name="hello", name="John")
     assert is_key(final["key"])
@@ -166,7 +177,7 @@ def test_a_terminal_gets_coloured_lines(tmp_path: Path) -> None:
     ) as process:
         os.close(child_side)
         try:
-            wait_until(lambda: b"request" in b"".join(seen))
+            wait_until(lambda: b"server_started" in b"".join(seen))
         finally:
             process.terminate()
     reader.join()
