@@ -49,7 +49,9 @@ def _choose_in(item: Any, choices: Mapping[Any, tuple[str, ...]], accept: str) -
     return {**item, "format": _choose(known, accept)} if known else item
 
 
+@functools.lru_cache(maxsize=100)
 def _choose(choices: tuple[str, ...], accept: str) -> str:
+    # Once for a list, which may have a hundred thousand objects, of a header of 8 KB.
     accepted = _read_accept(accept)
     for name in _PREFERRED:
         # Of the newer ones the client must know by name: all browsers say */* of pictures.

@@ -20,10 +20,12 @@ from tests.support.processes import Dragon
 from tests.support.waiting import DEADLINE_SECONDS, undisturbed, until
 
 
-async def ask_in_time(api: Api, path: str, body: bytes) -> int:
+async def ask_in_time(api: Api, path: str, body: bytes, **headers: str) -> int:
     """The status of an answer that must come soon: these bodies once took minutes."""
     async with asyncio.timeout(DEADLINE_SECONDS):
-        return (await api.ask("POST", path, data=io.BytesIO(body), headers=api.headers)).status
+        return (
+            await api.ask("POST", path, data=io.BytesIO(body), headers=api.headers | headers)
+        ).status
 
 
 async def test_a_double_key_among_many_is_found_at_once(api: Api) -> None:
@@ -35,6 +37,13 @@ async def test_addresses_that_almost_match_are_refused_at_once(api: Api) -> None
     task = {"task_name": "image.info", "url": "http://" + "a" * 8180 + "\n"}
     body = json.dumps({"tasks": [task] * 300}).encode()
     assert await ask_in_time(api, "/v1/create", body) == 200
+
+
+async def test_a_long_header_that_decides_about_many_formats_is_read_at_once(api: Api) -> None:
+    many = [{"type": "format", "format": "auto"}] * 100_000
+    task = {"task_name": "image.convert", "url": "http://a.invalid/", "operations": many}
+    body = json.dumps({"task": task}).encode()
+    assert await ask_in_time(api, "/v2/create_file", body, Accept="a," * 4000) == 400
 
 
 async def test_a_path_full_of_addresses_is_logged_at_once(api: Api) -> None:
