@@ -1,11 +1,11 @@
 """All that Valkey keeps of some jobs, and what it told, as tests of the store look at it."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import redis.asyncio as redis
-from msgspec import Struct
+from msgspec import Struct, json
 
 from dragon.schemas import KINDS, Dispatch, Kind, State, Update, decode_dispatch
 from dragon.store.store import Store
@@ -89,36 +89,41 @@ class News(Struct, frozen=True, kw_only=True):
 async def look(store: Store, keys: Collection[str], fingerprints: Collection[str]) -> View:
     """Read it all in one moment."""
     base, names = store.keys.base(0), [place.name for place in PLACES]
-    async with store.client.pipeline(transaction=True) as pipeline:
-        for key in keys:
-            pipeline.hmget(store.keys.job(key), *_FIELDS)
-        for name in names:
-            pipeline.zrange(base + name, 0, -1, withscores=True)
-        for name in _COUNTERS:
-            pipeline.hgetall(base + name)
-        pipeline.mget([f"{base}reuse:{fingerprint}" for fingerprint in fingerprints])
-        for kind in KINDS:
-            pipeline.zscore(f"{base}takers:{kind}", TAKER)
-        pipeline.hget(f"{base}offer:{TAKER}", "number")
-        for account in LIMITS:
-            pipeline.zrange(f"{base}stored:{account}", 0, -1)
-        answers: Any = iter(await pipeline.execute())
+    commands = [
+        *(["HMGET", store.keys.job(key), *_FIELDS] for key in keys),
+        *(["ZRANGE", base + name, "0", "-1", "WITHSCORES"] for name in names),
+        *(["HGETALL", base + name] for name in _COUNTERS),
+        *(["GET", f"{base}reuse:{fingerprint}"] for fingerprint in fingerprints),
+        *(["ZSCORE", f"{base}takers:{kind}", TAKER] for kind in KINDS),
+        ["HGET", f"{base}offer:{TAKER}", "number"],
+        *(["ZRANGE", f"{base}stored:{account}", "0", "-1"] for account in LIMITS),
+    ]
+    answers: Any = iter(await store.client.eval(_RUN_ALL, 0, json.encode(commands)))
     records = {key: _fields(next(answers)) for key in keys}
-    scores = {name: {key.decode(): score for key, score in next(answers)} for name in names}
+    scores = {name: {key: float(score) for key, score in _pairs(next(answers))} for name in names}
     counts = {name: _counts(next(answers)) for name in _COUNTERS}
-    reuse = zip(fingerprints, next(answers), strict=True)
+    reuse = {fingerprint: next(answers) for fingerprint in fingerprints}
     return View(
         records={key: fields for key, fields in records.items() if fields},
         places=scores,
         ended=counts.pop("ended"),
         usage=counts.pop("usage"),
         counters=counts,
-        reuse={fingerprint: key.decode() for fingerprint, key in reuse if key},
-        rooms={kind: next(answers) or 0 for kind in KINDS},
+        reuse={fingerprint: key.decode() for fingerprint, key in reuse.items() if key},
+        rooms={kind: float(next(answers) or 0) for kind in KINDS},
         number=int(next(answers) or 0),
         stored={account: list(map(entry_of, next(answers))) for account in LIMITS},
     )
 
+
+_RUN_ALL = """
+local answers = {}
+for place, command in ipairs(cjson.decode(ARGV[1])) do
+  answers[place] = redis.call(unpack(command))
+end
+return answers
+"""
+"""As one command: to make and to read sixty takes Python ten times as long."""
 
 _FIELDS = (
     "version", "state", "line", "account", "kind", "token", "attempt", "expires", "since",
@@ -146,9 +151,14 @@ def _fields(answer: list[bytes | None]) -> Fields | None:
     )
 
 
-def _counts(answer: Mapping[bytes, bytes]) -> dict[str, int]:
+def _pairs(answer: Sequence[bytes]) -> Iterator[tuple[str, bytes]]:
+    for name, value in zip(answer[::2], answer[1::2], strict=True):
+        yield name.decode(), value
+
+
+def _counts(answer: Sequence[bytes]) -> dict[str, int]:
     """Without what is at zero."""
-    return {name.decode(): int(count) for name, count in answer.items() if int(count)}
+    return {name: int(count) for name, count in _pairs(answer) if int(count)}
 
 
 async def news_of(listener: redis.client.PubSub, channels: str) -> News:
