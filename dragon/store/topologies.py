@@ -12,7 +12,7 @@ from redis.asyncio.cluster import ClusterNode, ClusterPipeline, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisClusterException, ResponseError, SlotNotCoveredError
+from redis.exceptions import ClusterError, RedisClusterException, ResponseError, SlotNotCoveredError
 
 from dragon.urls import ValkeyServers
 
@@ -130,9 +130,10 @@ class Cluster(RedisCluster):
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 yield
-        except (*self.ERRORS_ALLOW_RETRY, TimeoutError) as error:
+        except (*self.ERRORS_ALLOW_RETRY, ClusterError, TimeoutError) as error:
             self._initialize = True
-            if isinstance(error, SlotNotCoveredError):
+            # The last is raised of nodes that send who asks from one to the other and back.
+            if isinstance(error, SlotNotCoveredError | ClusterError):
                 raise redis.ConnectionError(str(error)) from error
             raise
 

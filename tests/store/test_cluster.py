@@ -126,6 +126,28 @@ async def test_keys_that_moved_to_another_node_are_found_there(
         assert new.ask("EXISTS", store.keys.job(key)) == 1
 
 
+async def test_nodes_each_of_which_sends_to_the_other_are_out_of_reach(
+    settings: Settings, valkeys: ThreeNodes
+) -> None:
+    # A shard that no other test has keys in.
+    shard = SHARDS + 1
+    async with Store(msgspec.structs.replace(settings, shards=SHARDS + 2)) as store:
+        base = store.keys.base(shard)
+        owner = valkeys.node_of(base)
+        other = next(node for node in valkeys.nodes if node is not owner)
+        key = store.keys.new_job_key("", shard)
+        assert await store.read([key]) == [None]
+        valkeys.tell(owner, base, other)
+        try:
+            with pytest.raises(Unavailable):
+                await store.claim("worker", {"fast": 0}, shard)
+            with pytest.raises(Unavailable):
+                await store.read([key])
+        finally:
+            valkeys.move(base, owner)
+        assert await store.read([key]) == [None]
+
+
 async def test_each_node_must_keep_what_it_was_told(store: Store, valkeys: ThreeNodes) -> None:
     assert await check_durability(store) == Durability(problems=(), warnings=())
     careless = valkeys.nodes[1]

@@ -171,10 +171,14 @@ class ThreeNodes:
 
     def move(self, name: str, to: Node) -> None:
         """Give the slot of a key, and of no other, to another node."""
-        owner = to.ask("CLUSTER", "MYID")
         # The new one last: it would lose a slot that somebody else still claims.
         for node in sorted(self.nodes, key=lambda node: node is to):
-            node.ask("CLUSTER", "SETSLOT", key_slot(name.encode()), "NODE", owner)
+            self.tell(node, name, to)
+
+    def tell(self, node: Node, name: str, owner: Node) -> None:
+        """Have one node believe that the slot of a key is another's."""
+        slot, owner_id = key_slot(name.encode()), owner.ask("CLUSTER", "MYID")
+        node.ask("CLUSTER", "SETSLOT", slot, "NODE", owner_id)
 
     def _is_whole(self, node: Node) -> bool:
         lines = node.ask("CLUSTER", "INFO").split()
