@@ -9,6 +9,7 @@ from redis.exceptions import RedisError
 
 from tests.chaos.harness import ATTEMPTS, CONNECTIONS_EACH, SECRETS, Fleet
 from tests.chaos.ledger import FINAL
+from tests.support.paths import matching
 from tests.support.processes import Part, is_alive
 from tests.support.waiting import DEADLINE_SECONDS, eventually, until
 
@@ -93,7 +94,7 @@ async def _check_leftovers(fleet: Fleet) -> None:
 
 def has_tidied_up(fleet: Fleet) -> bool:
     """No worker has anything left of a run: its end is told before that is deleted."""
-    return not list((fleet.data / "work").glob("*/*"))
+    return not matching(fleet.data, "work/*/*")
 
 
 async def _check_descriptors(fleet: Fleet, part: Part) -> None:

@@ -9,6 +9,7 @@ from tests.support.accounts import CONFIG, SECRET
 from tests.support.api import Api, api_of
 from tests.support.gate import Gate
 from tests.support.origin import Origin
+from tests.support.paths import matching
 from tests.support.processes import Dragon
 from tests.support.waiting import wait_until
 
@@ -89,7 +90,7 @@ async def test_an_expired_file_is_unknown(tmp_path: Path) -> None:
     with Dragon(tmp_path / "d", config=config) as own:
         async with api_of(own.url) as client:
             key = (await client.run(task_name="site.text", text="x"))["key"]
-            wait_until(lambda: not list((own.data / "files").glob(f"*/*/{key}")))
+            wait_until(lambda: not matching(own.data, f"files/*/*/{key}"))
             url = f"dragon:{key}/output"
             assert await use(client, url) == f"File '{url}' could not be read: {UNKNOWN}"
 

@@ -10,6 +10,7 @@ from dragon.store.store import Store
 from tests.support.api import Api
 from tests.support.gate import Gate
 from tests.support.jobs import submission
+from tests.support.paths import matching
 from tests.support.processes import Dragon, is_alive
 from tests.support.stores import counters
 from tests.support.waiting import eventually
@@ -137,4 +138,4 @@ async def test_of_a_cancelled_task_no_file_is_left(api: Api, dragon: Dragon, gat
     pattern = f"files/acme/*/{queued['key']}"
     assert list(dragon.data.glob(pattern))
     await api.post("/v2/cancel", {"tasks": queued["key"]})
-    await eventually(lambda: not list(dragon.data.glob(pattern)))
+    await eventually(lambda: not matching(dragon.data, pattern))

@@ -14,6 +14,7 @@ from tests.support.accounts import SECRET
 from tests.support.api import Api
 from tests.support.clips import ENDLESS, Clips
 from tests.support.origin import Origin
+from tests.support.paths import matching
 from tests.support.processes import Dragon, is_alive
 from tests.support.waiting import eventually, wait_for
 from tests.support.wire import read_lines
@@ -68,7 +69,7 @@ async def test_a_conversion_tells_how_far_it_is_and_cancelled_it_is_killed_in_mi
         *_, last = await read_lines(stream)
     assert last["result"] == "cancelled"
     await eventually(lambda: not any(map(is_alive, running)))
-    await eventually(lambda: not list(dragon.data.glob(f"work/*/{created['key']}*")))
+    await eventually(lambda: not matching(dragon.data, f"work/*/{created['key']}*"))
 
 
 async def test_ffmpeg_dies_with_its_worker_and_the_job_is_done_by_the_next(
