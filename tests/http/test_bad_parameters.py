@@ -91,9 +91,7 @@ async def test_all_wrong_parameters_are_told(api: Api) -> None:
 
 
 async def test_a_stream_of_wrong_parameters_is_its_first_line(api: Api) -> None:
-    async with api.session.post(
-        api.url + "/v1/create_stream", json={"tasks": [THUMB | {"width": 0}]}, headers=api.headers
-    ) as stream:
+    async with api.create_stream(THUMB | {"width": 0}) as stream:
         [[status]] = await read_lines(stream)
     assert status["status"] == "error"
 

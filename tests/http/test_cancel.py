@@ -1,6 +1,5 @@
 """Cancelled tasks end at once: those that wait never run, those that run are stopped."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from tests.support.paths import matching
 from tests.support.processes import Dragon, is_alive
 from tests.support.stores import counters
 from tests.support.waiting import eventually
-from tests.support.wire import read_lines
+from tests.support.wire import next_line, read_lines
 
 
 def heavy_gate(path: Path) -> dict[str, Any]:
@@ -25,12 +24,8 @@ async def test_a_running_task_is_stopped_and_those_that_wait_never_run(
     api: Api, tmp_path: Path
 ) -> None:
     paths = [tmp_path / name for name in ("first", "second", "third")]
-    async with api.session.post(
-        api.url + "/v1/create_stream",
-        json={"tasks": [heavy_gate(path) for path in paths]},
-        headers=api.headers,
-    ) as stream:
-        keys = [status["key"] for status in await stream_list(stream)]
+    async with api.create_stream(*map(heavy_gate, paths)) as stream:
+        keys = [status["key"] for status in await next_line(stream)]
         await eventually(lambda: len(list(tmp_path.glob("*.started"))) == 2)
         status, statuses = await api.post("/v1/cancel", {"tasks": keys})
         lines = await read_lines(stream)
@@ -45,10 +40,6 @@ async def test_a_running_task_is_stopped_and_those_that_wait_never_run(
     assert not list(tmp_path.glob("third.*.started"))
 
 
-async def stream_list(stream: Any) -> list[dict[str, Any]]:
-    return list(json.loads(await stream.content.readline()))
-
-
 async def test_the_slots_of_cancelled_tasks_are_free_again(api: Api, tmp_path: Path) -> None:
     tasks = [heavy_gate(tmp_path / "gate")] * 2
     await api.post("/v1/cancel", {"tasks": await api.create(*tasks)})
@@ -60,12 +51,9 @@ async def test_the_slots_of_cancelled_tasks_are_free_again(api: Api, tmp_path: P
 async def test_the_child_that_decodes_for_a_cancelled_task_is_killed(
     api: Api, dragon: Dragon
 ) -> None:
-    body = {"tasks": {"task_name": "site.hold"}}
-    async with api.session.post(
-        api.url + "/v1/create_stream", json=body, headers=api.headers
-    ) as stream:
-        [created] = await stream_list(stream)
-        while "progress" not in (status := json.loads(await stream.content.readline())):
+    async with api.create_stream({"task_name": "site.hold"}) as stream:
+        [created] = await next_line(stream)
+        while "progress" not in (status := await next_line(stream)):
             assert status["status"] == "executing"
     [child] = [one for one in dragon.decoders() if one.pid == status["progress"]]
     await api.post("/v1/cancel", {"tasks": created["key"]})

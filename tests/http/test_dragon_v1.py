@@ -1,6 +1,5 @@
 """The examples of the first API's document, in its order; test_create_file.py has the files'."""
 
-import json
 import re
 from typing import Any
 
@@ -10,7 +9,7 @@ from tests.support.accounts import API_KEY, PAGE, SECRET
 from tests.support.api import Api
 from tests.support.gate import Gate
 from tests.support.origin import Origin
-from tests.support.wire import read_lines
+from tests.support.wire import next_line, read_lines
 
 KEY = re.compile(r"[A-Z2-7]{26}")
 DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00")
@@ -108,12 +107,9 @@ async def test_a_queued_task_has_no_other_event_yet(api: Api) -> None:
 
 
 async def test_a_running_task_tells_its_progress(api: Api, gate: Gate) -> None:
-    body = {"tasks": gate.task("site.told_gate") | {"progress": 0}}
-    async with api.session.post(
-        api.url + "/v1/create_stream", json=body, headers=api.headers
-    ) as stream:
-        await stream.content.readline()
-        while "progress" not in (running := json.loads(await stream.content.readline())):
+    async with api.create_stream(gate.task("site.told_gate") | {"progress": 0}) as stream:
+        await next_line(stream)
+        while "progress" not in (running := await next_line(stream)):
             pass
     gate.open()
     assert running.keys() == {"status", "key", "progress", "events"}
@@ -158,10 +154,8 @@ async def test_block_chooses_whether_to_wait(api: Api, block: bool, state: str) 
 
 async def test_john_and_jane_are_streamed(api: Api) -> None:
     names = ["John", "Jane"]
-    body = {"tasks": [{"task_name": "hello", "name": name} for name in names]}
-    async with api.session.post(
-        api.url + "/v1/create_stream", json=body, headers=api.headers
-    ) as stream:
+    tasks = [{"task_name": "hello", "name": name} for name in names]
+    async with api.create_stream(*tasks) as stream:
         assert (stream.status, stream.content_type) == (200, "application/x-ndjson")
         first, *lines = await read_lines(stream)
     assert [status["status"] for status in first] == ["queued", "queued"]

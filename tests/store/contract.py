@@ -1,6 +1,5 @@
 """What a client may rely on whatever Valkey is behind: tests for modules with a `client`."""
 
-import json
 import secrets
 from typing import Any
 
@@ -10,7 +9,7 @@ from tests.support.gate import Gate
 from tests.support.keeper import Keeper, key_of
 from tests.support.origin import Origin
 from tests.support.waiting import until
-from tests.support.wire import read_lines
+from tests.support.wire import next_line, read_lines
 
 
 def hello(name: object = "you") -> dict[str, Any]:
@@ -22,10 +21,7 @@ async def test_what_is_blocked_for_has_ended(client: Api) -> None:
 
 
 async def test_a_stream_tells_of_200_jobs_to_their_ends(client: Api) -> None:
-    body = {"tasks": [hello(number) for number in range(200)]}
-    async with client.session.post(
-        client.url + "/v1/create_stream", json=body, headers=client.headers
-    ) as stream:
+    async with client.create_stream(*map(hello, range(200))) as stream:
         listed, *told = await read_lines(stream)
     ends = {one["key"]: one.get("result") for one in told if one["status"] == "success"}
     assert [ends[one["key"]] for one in listed] == [f"Hello {number}" for number in range(200)]
@@ -51,10 +47,8 @@ async def test_a_thumbnail_is_made_and_read(client: Api, origin: Origin) -> None
 
 
 async def test_a_job_that_runs_is_cancelled(client: Api, gate: Gate) -> None:
-    async with client.session.post(
-        client.url + "/v1/create_stream", json={"tasks": [gate.task()]}, headers=client.headers
-    ) as stream:
-        [listed] = json.loads(await stream.content.readline())
+    async with client.create_stream(gate.task()) as stream:
+        [listed] = await next_line(stream)
         await gate.runs(1)
         status, _ = await client.post("/v1/cancel", {"tasks": [listed["key"]]})
         *_, last = await read_lines(stream)

@@ -1,7 +1,6 @@
 """Dragon on a cluster of three Valkeys, with its jobs in 16 shards."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -28,13 +27,13 @@ from tests.store.contract import (  # noqa: F401 - they run here, with this modu
 )
 from tests.store.load import under_load
 from tests.support.api import Api, api_of
-from tests.support.faults import HEADERS, ends
+from tests.support.faults import ends
 from tests.support.gate import Gate
 from tests.support.jobs import submission
 from tests.support.stores import submit
 from tests.support.topologies import ThreeNodes, service, three_nodes
 from tests.support.waiting import DEADLINE_SECONDS, eventually
-from tests.support.wire import read_lines
+from tests.support.wire import next_line, read_lines
 
 SHARDS = 16
 
@@ -204,10 +203,8 @@ async def test_many_who_ask_a_node_that_stands_still_are_all_told_the_same(
 async def test_a_node_that_is_killed_and_comes_back_has_forgotten_nothing(
     valkeys: ThreeNodes, client: Api, gate: Gate
 ) -> None:
-    async with client.session.post(
-        client.url + "/v1/create_stream", json={"tasks": 6 * [gate.task()]}, headers=HEADERS
-    ) as stream:
-        watched = json.loads(await stream.content.readline())
+    async with client.create_stream(*6 * [gate.task()]) as stream:
+        watched = await next_line(stream)
         await gate.runs(6)
         # The one that tells the server of all changes: it must listen to another then.
         killed = next(one for one in valkeys.nodes if one.ask("PUBSUB", "CHANNELS", "*status:*"))

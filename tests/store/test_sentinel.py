@@ -1,7 +1,6 @@
 """Dragon on a Valkey that Sentinels watch over: its replica takes over when it dies."""
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Iterator
 
@@ -23,11 +22,11 @@ from tests.store.contract import (  # noqa: F401 - they run here with this modul
 )
 from tests.store.load import under_load
 from tests.support.api import Api, api_of
-from tests.support.faults import HEADERS, ends
+from tests.support.faults import ends
 from tests.support.gate import Gate
 from tests.support.topologies import PATIENT_MILLISECONDS, Watched, service, watched
 from tests.support.waiting import DEADLINE_SECONDS, eventually
-from tests.support.wire import read_lines
+from tests.support.wire import next_line, read_lines
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +50,8 @@ async def client(dragon_there: str) -> AsyncIterator[Api]:
 async def test_the_replica_goes_on_with_what_it_knows_when_the_primary_is_killed(
     valkeys: Watched, client: Api, gate: Gate
 ) -> None:
-    async with client.session.post(
-        client.url + "/v1/create_stream", json={"tasks": [gate.task()]}, headers=HEADERS
-    ) as stream:
-        [watched] = json.loads(await stream.content.readline())
+    async with client.create_stream(gate.task()) as stream:
+        [watched] = await next_line(stream)
         await gate.runs(1)
         async with under_load(client) as load:
             killed = valkeys.primary

@@ -3,8 +3,6 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +12,12 @@ import pytest
 from tests.support.api import Api
 from tests.support.broker import Broker
 from tests.support.waiting import DEADLINE_SECONDS, eventually
-from tests.support.wire import read_lines
+from tests.support.wire import next_line, read_lines
 
 pytestmark = pytest.mark.usefixtures("no_bugs")
 
 FINAL = ("success", "error")
 RANK = {"queued": 0, "executing": 1, "success": 2, "error": 2}
-
-
-@asynccontextmanager
-async def streaming(api: Api, *tasks: dict[str, Any]) -> AsyncIterator[aiohttp.ClientResponse]:
-    async with api.session.post(
-        api.url + "/v1/create_stream", json={"tasks": tasks}, headers=api.headers
-    ) as response:
-        assert response.status == 200
-        yield response
-
-
-async def next_line(response: aiohttp.ClientResponse) -> Any:
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        return json.loads(await response.content.readline())
 
 
 def gate(path: Path) -> dict[str, Any]:
@@ -62,7 +46,7 @@ async def until_waiting(api: Api, count: int) -> None:
 
 async def test_two_hundred_tasks_end_once_each_in_one_stream(api: Api) -> None:
     names = [f"guest {number}" for number in range(200)]
-    async with streaming(api, *map(hello, names)) as response:
+    async with api.create_stream(*map(hello, names)) as response:
         first, *lines = await read_lines(response)
     assert [status["status"] for status in first] == ["queued"] * 200
     keys = [status["key"] for status in first]
@@ -78,7 +62,7 @@ async def test_two_hundred_tasks_end_once_each_in_one_stream(api: Api) -> None:
 
 async def test_a_task_that_has_ended_gets_no_line_but_the_first(api: Api) -> None:
     wrong = {"task_name": "image.thumb", "url": "nowhere"}
-    async with streaming(api, wrong, hello("John"), wrong) as response:
+    async with api.create_stream(wrong, hello("John"), wrong) as response:
         first, *lines = await read_lines(response)
     assert [status["status"] for status in first] == ["error", "queued", "error"]
     assert {line["key"] for line in lines} == {first[1]["key"]}
@@ -108,7 +92,7 @@ async def test_a_later_stream_leaves_out_what_has_ended(api: Api, tmp_path: Path
 
 
 async def test_progress_comes_in_order(api: Api) -> None:
-    async with streaming(api, {"task_name": "site.steps", "steps": 500}) as response:
+    async with api.create_stream({"task_name": "site.steps", "steps": 500}) as response:
         [created] = await next_line(response)
         told: list[int] = []
         while len(told) < 3:
@@ -122,7 +106,7 @@ async def test_progress_comes_in_order(api: Api) -> None:
 
 async def test_lines_come_as_things_happen(api: Api, tmp_path: Path) -> None:
     path = tmp_path / "gate"
-    async with streaming(api, gate(path), hello("John")) as response:
+    async with api.create_stream(gate(path), hello("John")) as response:
         waiting, greeted = await next_line(response)
         assert waiting["status"] == greeted["status"] == "queued"
         seen = {(line := await next_line(response))["key"]: line}
@@ -211,7 +195,7 @@ async def test_a_client_that_leaves_ends_its_watch_and_not_its_job(
 ) -> None:
     path = tmp_path / "gate"
     await until_waiting(api, 0)
-    async with streaming(api, gate(path)) as left:
+    async with api.create_stream(gate(path)) as left:
         [status] = await next_line(left)
         blocked = asyncio.create_task(api.get(f"/v1/status?tasks={status['key']}&block=1"))
         await until_waiting(api, 2)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -57,12 +57,25 @@ class Api:
         assert status == 200
         return [status["key"] for status in statuses]
 
+    def create_stream(
+        self, *definitions: dict[str, Any]
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        """The statuses of new tasks, as a stream."""
+        url, body = self.url + "/v1/create_stream", {"tasks": definitions}
+        return self.session.post(url, json=body, headers=self.headers)
+
     async def run(self, **definition: Any) -> dict[str, Any]:
         """The final status of one task."""
         status, [final] = await self.post("/v1/create", {"tasks": [definition], "block": True})
         assert status == 200
         assert isinstance(final, dict)
         return final
+
+    async def made(self, **definition: Any) -> dict[str, Any]:
+        """The result of a task that succeeds."""
+        final = await self.run(**definition)
+        assert final["status"] == "success", final
+        return dict(final["result"])
 
 
 @asynccontextmanager

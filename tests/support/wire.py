@@ -24,6 +24,12 @@ async def send_raw(url: str, data: bytes) -> bytes:
             writer.transport.abort()
 
 
+async def next_line(response: aiohttp.ClientResponse) -> Any:
+    """What the next line of a stream says."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        return json.loads(await response.content.readline())
+
+
 async def read_lines(response: aiohttp.ClientResponse) -> list[Any]:
     """All that is left of a stream, line by line."""
     return [json.loads(line) async for line in response.content]

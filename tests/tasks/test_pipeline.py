@@ -110,9 +110,7 @@ async def test_independent_steps_run_side_by_side(api: Api, tmp_path: Path) -> N
 async def test_progress_and_results_of_steps_come_as_they_end(api: Api, tmp_path: Path) -> None:
     gate = Gate(tmp_path / "gate")
     steps = {"slow": gate.task(), "quick": hello("Ann"), "after": hello("step:quick")}
-    async with api.session.post(
-        api.url + "/v1/create_stream", json={"tasks": pipeline(steps)}, headers=api.headers
-    ) as stream:
+    async with api.create_stream(pipeline(steps)) as stream:
         async with asyncio.timeout(DEADLINE_SECONDS):
             async for line in stream.content:
                 if b'"after":"Hello Hello Ann"' in line:

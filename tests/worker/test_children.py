@@ -1,7 +1,6 @@
 """Jobs that run others as their children, with real workers that are killed and told to stop."""
 
 import asyncio
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from tests.support.gate import Gate
 from tests.support.paths import matching
 from tests.support.processes import Dragon
 from tests.support.waiting import DEADLINE_SECONDS, eventually
-from tests.support.wire import read_lines
+from tests.support.wire import next_line, read_lines
 
 HELLO = {"task_name": "hello", "name": "John"}
 
@@ -76,11 +75,9 @@ async def test_children_are_their_parents_in_all_that_clients_see(api: Api, drag
 
 async def test_a_parent_tells_how_far_its_children_are(api: Api, gate: Gate) -> None:
     children = [gate.task("site.told_gate") | {"progress": number} for number in (5, 7)]
-    async with api.session.post(
-        api.url + "/v1/create_stream", json={"tasks": parent(*children)}, headers=api.headers
-    ) as stream:
-        await stream.content.readline()
-        while json.loads(await stream.content.readline()).get("progress") != {"0": 5, "1": 7}:
+    async with api.create_stream(parent(*children)) as stream:
+        await next_line(stream)
+        while (await next_line(stream)).get("progress") != {"0": 5, "1": 7}:
             pass
         gate.open()
         *_, last = await read_lines(stream)

@@ -1,7 +1,6 @@
 """Servers, and everything at once, that are killed or told to leave."""
 
 import asyncio
-import json
 
 import psutil
 import pytest
@@ -12,16 +11,14 @@ from tests.support.faults import HEADERS, attempts, create, ends
 from tests.support.gate import Gate
 from tests.support.processes import Dragon, is_alive
 from tests.support.waiting import DEADLINE_SECONDS, eventually, until, wait_until
-from tests.support.wire import read_lines
+from tests.support.wire import next_line, read_lines
 
 
 async def test_a_server_told_to_leave_ends_its_streams_on_a_whole_line(
     own: Dragon, client: Api, gate: Gate
 ) -> None:
-    async with client.session.post(
-        own.url + "/v1/create_stream", json={"tasks": [gate.task()]}, headers=HEADERS
-    ) as stream:
-        [status] = json.loads(await stream.content.readline())
+    async with client.create_stream(gate.task()) as stream:
+        [status] = await next_line(stream)
         await gate.runs(1)
         leaving = own.server()
         leaving.terminate()
@@ -55,9 +52,7 @@ async def refusal(client: Api) -> str | None:
 async def test_a_stream_whose_tasks_end_in_time_ends_well_though_the_server_leaves(
     own: Dragon, client: Api, gate: Gate
 ) -> None:
-    async with client.session.post(
-        own.url + "/v1/create_stream", json={"tasks": [gate.task()]}, headers=HEADERS
-    ) as stream:
+    async with client.create_stream(gate.task()) as stream:
         await gate.runs(1)
         own.server().terminate()
         retry_after = await until(lambda: refusal(client))

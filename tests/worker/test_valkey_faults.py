@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from dragon.store.store import Store
 from tests.support.api import Api
-from tests.support.faults import HEADERS, attempts, create, ends, second_worker
+from tests.support.faults import attempts, create, ends, second_worker
 from tests.support.gate import Gate
 from tests.support.processes import Dragon, is_alive
 from tests.support.waiting import eventually, until
@@ -121,9 +121,7 @@ async def test_a_killed_valkey_forgets_nothing_that_was_acknowledged(
 async def test_a_stream_goes_on_when_valkey_was_killed(
     own: Dragon, client: Api, gate: Gate
 ) -> None:
-    async with client.session.post(
-        own.url + "/v1/create_stream", json={"tasks": [gate.task()]}, headers=HEADERS
-    ) as stream:
+    async with client.create_stream(gate.task()) as stream:
         await gate.runs(1)
         killed = own.valkey()
         killed.kill()

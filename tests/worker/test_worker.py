@@ -1,7 +1,6 @@
 """What a worker does with tasks that end, fail, break, crash and take too long."""
 
 import asyncio
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from tests.support.broker import Broker
 from tests.support.jobs import submission
 from tests.support.processes import Dragon
 from tests.support.waiting import eventually, until
+from tests.support.wire import next_line
 
 
 def gates(path: Path) -> int:
@@ -152,15 +152,12 @@ async def test_parameters_that_this_version_cannot_read_are_an_error(dragon: Dra
 
 
 async def test_progress_is_told_ten_times_a_second_at_most(api: Api) -> None:
-    body = {"tasks": {"task_name": "site.flood", "steps": 100_000}}
     began = time.monotonic()
     told: list[int] = []
-    async with api.session.post(
-        api.url + "/v1/create_stream", json=body, headers=api.headers
-    ) as response:
-        [created] = json.loads(await response.content.readline())
+    async with api.create_stream({"task_name": "site.flood", "steps": 100_000}) as response:
+        [created] = await next_line(response)
         while len(told) < 10:
-            update = json.loads(await response.content.readline())
+            update = await next_line(response)
             told += [update["progress"]] if "progress" in update else []
     assert time.monotonic() - began > 0.89
     assert told == sorted(set(told))

@@ -15,14 +15,6 @@ from tests.support.origin import Origin
 pytestmark = pytest.mark.usefixtures("no_bugs")
 
 
-async def made(api: Api, **definition: Any) -> dict[str, Any]:
-    final = await api.run(**definition)
-    assert final["status"] == "success", final
-    result = final["result"]
-    assert isinstance(result, dict)
-    return result
-
-
 @pytest.mark.parametrize(
     ("codec", "content_type", "extension"),
     [
@@ -35,7 +27,7 @@ async def test_a_sound_is_served_as_what_it_is(
     api: Api, origin: Origin, clips: Clips, codec: str, content_type: str, extension: str
 ) -> None:
     origin.bodies["sound"] = clips("mp3.mp3").read_bytes()
-    result = await made(api, task_name="audio.convert", url=origin.url("sound"), codec=codec)
+    result = await api.made(task_name="audio.convert", url=origin.url("sound"), codec=codec)
     assert result["output"].endswith(extension)
     served = await api.ask("GET", result["output"].removeprefix(api.url))
     assert (served.status, served.headers["Content-Type"]) == (200, content_type)
@@ -47,12 +39,12 @@ async def test_what_was_made_is_the_source_of_a_waveform(
     api: Api, origin: Origin, clips: Clips
 ) -> None:
     origin.bodies["film"] = clips("h264.mp4").read_bytes()
-    sound = await made(api, task_name="audio.convert", url=origin.url("film"), codec="flac")
+    sound = await api.made(task_name="audio.convert", url=origin.url("film"), codec="flac")
     url = f"dragon:{sound['output'].split('/')[-2]}/output"
-    drawn = await made(api, task_name="audio.waveform", url=url, width=300)
+    drawn = await api.made(task_name="audio.waveform", url=url, width=300)
     served = await api.ask("GET", drawn["output"].removeprefix(api.url))
     assert Image.new_from_buffer(served.body, "").width == 300
-    told = await made(api, task_name="audio.waveform", url=url, width=7, format="json")
+    told = await api.made(task_name="audio.waveform", url=url, width=7, format="json")
     served = await api.ask("GET", told["output"].removeprefix(api.url))
     assert served.headers["Content-Type"].startswith("application/json")
     assert len(json.loads(served.body)["peaks"]) == 7

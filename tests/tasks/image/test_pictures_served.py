@@ -21,26 +21,18 @@ async def picture(api: Api, url: str) -> Image:
     return Image.new_from_buffer(answer.body, "")
 
 
-async def made(api: Api, **definition: Any) -> dict[str, Any]:
-    final = await api.run(**definition)
-    assert final["status"] == "success", final
-    result = final["result"]
-    assert isinstance(result, dict)
-    return result
-
-
 async def test_many_pictures_become_one_and_what_was_made_stays(
     api: Api, origin: Origin, dragon: Dragon
 ) -> None:
     for number in range(60):
         origin.bodies[f"{number}.png"] = plain([4 * number, 9, 9], 30, 20).pngsave_buffer()
-    first = await made(api, task_name="image.thumb", url=origin.url("0.png"), format="png")
+    first = await api.made(task_name="image.thumb", url=origin.url("0.png"), format="png")
     key = first["output"].split("/")[-2]
     urls = [f"dragon:{key}/output", *(origin.url(f"{number}.png") for number in range(1, 60))]
-    moving = await made(api, task_name="image.gif", images=urls)
+    moving = await api.made(task_name="image.gif", images=urls)
     assert (moving["width"], moving["height"], moving["count"]) == (30, 20, 60)
     assert (await picture(api, moving["output"])).get("n-pages") == 60
-    strip = await made(api, task_name="image.strip", urls=urls, wrap=10, format="png")
+    strip = await api.made(task_name="image.strip", urls=urls, wrap=10, format="png")
     sheet = await picture(api, strip["output"])
     assert (sheet.width, sheet.height) == (300, 120)
     for number in (0, 7, 59):
@@ -56,14 +48,14 @@ async def test_long_addresses_of_many_watermarks_do_not_make_a_call_too_large(
     marks = [{"type": "watermark", "url": url, "scale": 0.1} for url in urls]
     operations = [*marks, {"type": "format", "format": "webp"}]
     url = origin.url("chelsea.png") + f"?{LONG}"
-    result = await made(api, task_name="image.convert", url=url, operations=operations)
+    result = await api.made(task_name="image.convert", url=url, operations=operations)
     assert result["content_type"] == "image/webp"
     assert (await picture(api, result["output"])).width == 451
 
 
 async def test_what_a_picture_is_and_how_it_looks(api: Api, origin: Origin) -> None:
     origin.bodies["a.gif"] = animation().gifsave_buffer()
-    info = await made(api, task_name="image.info", url=origin.url("a.gif"))
+    info = await api.made(task_name="image.info", url=origin.url("a.gif"))
     assert (info["page_count"], info["dominant_colors"]) == (4, [{"color": "#0a0a0a", "share": 1}])
     assert len(info["blurhash"]) == 28
 

@@ -1,7 +1,6 @@
 """Videos are converted by a whole Dragon: with progress, and nothing left when it has to stop."""
 
 import asyncio
-import json
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +16,7 @@ from tests.support.origin import Origin
 from tests.support.paths import matching
 from tests.support.processes import Dragon, is_alive
 from tests.support.waiting import eventually, wait_for
-from tests.support.wire import read_lines
+from tests.support.wire import next_line, read_lines
 
 FIGURES = {"fraction", "frames", "out_time", "bytes", "speed", "seconds_left"}
 
@@ -35,9 +34,7 @@ def ffmpegs(dragon: Dragon) -> list[psutil.Process]:
 async def test_a_conversion_goes_forward_and_gives_a_video(api: Api, origin: Origin) -> None:
     task = {"task_name": "video.convert", "url": origin.url("bigbuckbunny.mp4"), "width": 640}
     began = time.monotonic()
-    async with api.session.post(
-        api.url + "/v1/create_stream", json={"tasks": [task]}, headers=api.headers
-    ) as stream:
+    async with api.create_stream(task) as stream:
         lines = await read_lines(stream)
     took_seconds = time.monotonic() - began
     told = [line["progress"] for line in lines[1:] if "progress" in line]
@@ -57,11 +54,9 @@ async def test_a_conversion_tells_how_far_it_is_and_cancelled_it_is_killed_in_mi
 ) -> None:
     origin.bodies["endless.mp4"] = clips("endless.mp4", *ENDLESS).read_bytes()
     task = {"task_name": "video.convert", "url": origin.url("endless.mp4"), "width": 1080}
-    async with api.session.post(
-        api.url + "/v1/create_stream", json={"tasks": [task]}, headers=api.headers
-    ) as stream:
-        [created] = json.loads(await stream.content.readline())
-        while json.loads(await stream.content.readline()).get("progress", {}).keys() != FIGURES:
+    async with api.create_stream(task) as stream:
+        [created] = await next_line(stream)
+        while (await next_line(stream)).get("progress", {}).keys() != FIGURES:
             pass
         running = ffmpegs(dragon)
         assert running

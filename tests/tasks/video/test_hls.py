@@ -24,7 +24,7 @@ from tests.support.origin import Origin
 from tests.support.paths import ROOT
 from tests.support.processes import Dragon
 from tests.support.waiting import DEADLINE_SECONDS, eventually
-from tests.support.wire import read_lines
+from tests.support.wire import next_line, read_lines
 
 ASSETS = ROOT / "tests/assets/hls.js"
 
@@ -180,10 +180,8 @@ async def test_a_partial_result_plays_while_other_renditions_are_made(
     origin.handlers["film.mp4"] = serve
     definition = {"task_name": "video.hls", "url": film, "renditions": [SMALL, LARGE]}
     lines = []
-    async with api.session.post(
-        api.url + "/v1/create_stream", json={"tasks": definition}, headers=api.headers
-    ) as stream:
-        [created] = json.loads(await stream.content.readline())
+    async with api.create_stream(definition) as stream:
+        [created] = await next_line(stream)
         assert created["status"] == "queued"
         async for line in stream.content:
             lines.append(json.loads(line))
@@ -245,10 +243,8 @@ async def test_it_tells_how_fast_it_is_and_cancelling_it_stops_what_encodes(
         "task_name": "video.hls", "url": origin.url("endless.mp4"), "enlarge": True,
         "renditions": ["720p", "1080p"],
     }  # fmt: skip
-    async with api.session.post(
-        api.url + "/v1/create_stream", json={"tasks": definition}, headers=api.headers
-    ) as stream:
-        [created] = json.loads(await stream.content.readline())
+    async with api.create_stream(definition) as stream:
+        [created] = await next_line(stream)
         async for line in stream.content:
             parts = json.loads(line).get("progress", {}).get("renditions", {})
             if parts.keys() == {"720p", "1080p"} and all("speed" in one for one in parts.values()):
