@@ -1,4 +1,4 @@
-"""Fixtures for files: a client that stores some, and places where outputs lie."""
+"""Fixtures for files: a client that stores some, places where outputs lie, and a bucket."""
 
 from pathlib import Path
 
@@ -7,8 +7,10 @@ import pytest_asyncio
 
 from dragon.engine.files.outputs import Outputs
 from dragon.settings import Settings
+from dragon.storage.bucket import Bucket
 from tests.files.places import Place, in_bucket
 from tests.support.api import Api
+from tests.support.http_faults import FaultyServer
 from tests.support.keeper import Keeper
 from tests.support.s3 import Look
 
@@ -40,3 +42,8 @@ def place(request: pytest.FixtureRequest, settings: Settings, disk: Place) -> Pl
     look: Look = request.getfixturevalue("look")
     outputs = in_bucket(settings, look.settings())
     return Place(outputs, look.paths, lambda path: look.get(path)[1])
+
+
+@pytest.fixture
+def bucket(look: Look, faulty: FaultyServer) -> Bucket:
+    return Bucket("media", look.settings(faulty.url))

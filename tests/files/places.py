@@ -10,10 +10,15 @@ from dragon.engine.files.expiry import Expiry
 from dragon.engine.files.outputs import Outputs
 from dragon.schemas import Claim
 from dragon.settings import Settings, StoreSettings
+from dragon.storage.parts import PART_BYTES
 from dragon.store.store import Store
 from dragon.task import File
 from tests.support.jobs import line_of
 from tests.support.stores import make_due
+
+PATH = "acme/2026-01-02/KEY/1/cat.jpg"
+LARGE = PART_BYTES + 100_000
+"""Two parts."""
 
 
 class Place(Struct):

@@ -10,19 +10,11 @@ import pytest
 from dragon.errors import StorageRefused, StorageUnavailable
 from dragon.storage.bucket import Bucket
 from dragon.storage.parts import PART_BYTES
+from tests.files.places import LARGE, PATH
 from tests.support.decoders import Logs
 from tests.support.http_faults import Fault, FaultyServer, Request, choose
 from tests.support.s3 import ACCESS_KEY, PREFIX, SECRET_KEY, Look
 from tests.support.waiting import DEADLINE_SECONDS, eventually
-
-PATH = "acme/2026-01-02/KEY/1/cat.jpg"
-LARGE = PART_BYTES + 100_000
-"""Two parts."""
-
-
-@pytest.fixture
-def bucket(look: Look, faulty: FaultyServer) -> Bucket:
-    return Bucket("media", look.settings(faulty.url))
 
 
 @pytest.fixture

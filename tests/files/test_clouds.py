@@ -13,18 +13,10 @@ from dragon.errors import InvalidSettings, StorageUnavailable
 from dragon.settings import StoreSettings
 from dragon.storage.bucket import Bucket
 from dragon.storage.parts import PART_BYTES
+from tests.files.places import LARGE, PATH
 from tests.support.http_faults import Fault, FaultyServer, choose
 from tests.support.s3 import ACCESS_KEY, PREFIX, Look
 from tests.support.waiting import DEADLINE_SECONDS
-
-PATH = "acme/2026-01-02/KEY/1/cat.jpg"
-LARGE = PART_BYTES + 100_000
-"""Two parts."""
-
-
-@pytest.fixture
-def bucket(look: Look, faulty: FaultyServer) -> Bucket:
-    return Bucket("media", look.settings(faulty.url))
 
 
 @pytest.fixture
