@@ -138,6 +138,8 @@ async def test_p27_web_hooks_survive_killed_workers(
             await asyncio.sleep(chance.uniform(0, 1))
             await kill_a_worker(fleet)
             await fleet.wait(keys)
+            # What is told is told by workers.
+            await eventually(partial(has_two_workers, fleet), 2 * START_SECONDS)
             for key in keys:
                 delivery = await settled(fleet.api(), key)
                 number = delivery["url"].partition("number=")[2]
@@ -147,7 +149,6 @@ async def test_p27_web_hooks_survive_killed_workers(
                     assert hits
                 else:
                     assert len(delivery["attempts"]) == WEBHOOK_TRIES
-        await eventually(partial(has_two_workers, fleet), 2 * START_SECONDS)
     supervisor.cancel()
     await asyncio.wait([supervisor])
     assert supervisor.cancelled()
