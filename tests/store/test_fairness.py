@@ -1,5 +1,6 @@
 """Who comes next: accounts take turns, in proportion to their weights, whatever others queue."""
 
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -149,11 +150,14 @@ async def test_a_backlog_of_one_class_does_not_make_a_worker_ask_again_and_again
             await client.create(*20 * [definition])
             await eventually((tmp_path / "gate.1.started").exists)
             await store.client.config_resetstat()
+            began = time.monotonic()
             for _ in range(10):
                 await client.create({"task_name": "site.steps", "steps": 1})
             await eventually(lambda: len(dragon.events("job_ran")) == 10)
             statistics: Any = await store.client.info("commandstats")
-            assert statistics["cmdstat_evalsha"]["calls"] < 200
+            # Leases, and what else is looked after, take some each second.
+            passed = time.monotonic() - began
+            assert statistics["cmdstat_evalsha"]["calls"] < 150 + 20 * passed
             gate.touch()
 
 

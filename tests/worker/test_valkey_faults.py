@@ -17,7 +17,7 @@ from tests.support.waiting import eventually, until
 from tests.support.wire import read_lines
 from tests.worker.test_faults import refusal
 
-pytestmark = pytest.mark.valkey(4)
+pytestmark = pytest.mark.valkey(8)
 
 LEASE_SECONDS = 10.0
 """Half of it is left to those who hold a task when Valkey is back."""
