@@ -54,8 +54,8 @@ async def test_a_success_is_told_byte_for_byte_as_status_tells_it(
     assert (delivery["state"], delivery["url"]) == ("delivered", receiver.url)
     [attempt] = delivery["attempts"]
     assert attempt["status"] == 204
-    # By two clocks, which may differ a little.
-    assert seconds_between(delivery["created"], attempt["at"]) > -0.5
+    # By two clocks, which may differ a little, more where the machine held up who compared them.
+    assert seconds_between(delivery["created"], attempt["at"]) > -5
     assert attempt["seconds"] >= 0
 
 
