@@ -9,6 +9,7 @@ import pytest
 
 from dragon.client import Client
 from dragon.errors import DragonError
+from dragon.local.supervisor import _is_ready
 from tests.support.commands import UNKNOWN, dragon_command, here
 from tests.support.processes import Dragon
 from tests.support.waiting import DEADLINE_SECONDS
@@ -46,6 +47,14 @@ def test_a_server_that_is_no_dragon_is_told_in_one_line(answer: bytes, words: st
     assert (ended.returncode, ended.stdout) == (1, "")
     [line] = ended.stderr.splitlines()
     assert words in line
+
+
+@pytest.mark.parametrize(
+    "answer", [b"no HTTP\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"]
+)
+def test_a_server_of_ours_that_dies_as_it_answers_is_not_ready_yet(answer: bytes) -> None:
+    with server_that_says(answer, []) as url:
+        assert not _is_ready(url)[0]
 
 
 def test_a_server_that_cannot_be_reached_is_told_in_one_line() -> None:
