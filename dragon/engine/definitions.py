@@ -118,7 +118,9 @@ def _read(
 
 def _errback(task: TaskType, values: Mapping[str, Any], *, is_strict: bool) -> str | None:
     """The only parameter that counts where others are wrong."""
-    alone = {name: value for name, value in values.items() if name == "url_errback"}
+    address = values.get("url_errback")
+    # Of what is no text there may be a million parts, and all would be looked at.
+    alone = {"url_errback": address} if isinstance(address, str) else {}
     params, _ = read_params(
         msgspec.structs.replace(task, params=Params), alone, is_strict=is_strict
     )
