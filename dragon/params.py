@@ -16,7 +16,7 @@ from dragon.task import Params, Problems, TaskType
 _MAX_BRACKETS = 500
 """Nothing nests deeper than it has brackets, and a thousand levels exhaust the stack."""
 
-_MAX_ITEMS = 100
+MAX_ITEMS = 100
 """Of a list or object, so many are looked at for problems: a message need not name a million."""
 
 _MAX_EXACT = 2**53
@@ -138,7 +138,7 @@ def _find_problems(
     # A task's own parameters first, then those that every task takes.
     known = ", ".join(sorted(hints, key=lambda name: name in Params.__struct_fields__))
     words = f"this parameter is unknown, choose among: {known}"
-    for name in islice((name for name in values if name not in hints), _MAX_ITEMS):
+    for name in islice((name for name in values if name not in hints), MAX_ITEMS):
         problems[name] = [words]
         # Once is enough, or a small request could get an answer of hundreds of megabytes.
         words = "this parameter is unknown"
@@ -159,14 +159,14 @@ def _inner_problems(hint: Any, value: Any, *, is_strict: bool) -> list[str]:
     base = base_of(hint)
     found: Problems = {}
     if isinstance(value, Mapping) and get_origin(base) is dict:
-        for name, item in islice(value.items(), _MAX_ITEMS):
+        for name, item in islice(value.items(), MAX_ITEMS):
             for part_hint, part in zip(get_args(base), (name, item), strict=True):
                 problems = _value_problems(part_hint, part, is_strict=is_strict)
                 found.setdefault(name, []).extend(problems)
     elif isinstance(value, Mapping):
         found = _struct_problems(_structs(hint), value, is_strict=is_strict)
     elif isinstance(value, list) and get_origin(base) in (list, tuple):
-        items = enumerate(value[:_MAX_ITEMS])
+        items = enumerate(value[:MAX_ITEMS])
         item_hint = get_args(base)[0]
         found = {
             f"[{place}]": _value_problems(item_hint, item, is_strict=is_strict)

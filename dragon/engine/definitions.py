@@ -1,6 +1,7 @@
 """Reads task definitions as clients write them: system keys apart from parameters."""
 
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -8,7 +9,7 @@ from msgspec import Meta, Struct
 
 from dragon.errors import UnknownTask
 from dragon.formats import ELSEWHERE, choose_formats
-from dragon.params import check_params, json_or_text, parse_query_values, read_params
+from dragon.params import MAX_ITEMS, check_params, json_or_text, parse_query_values, read_params
 from dragon.registry import Registry
 from dragon.task import HttpUrl, Params, Problems, TaskType
 
@@ -39,6 +40,8 @@ SoundStore = Annotated[
     ),
 ]
 """One that `is_sound`, as JSON Schema says it."""
+
+_SYSTEM_NAMES = ("task_name", "task_metas", "task_store")
 
 _STORES = (
     'must be {"type": "persistent"}, {"type": "volatile"} or {"type": "s3_signed", "url": URL}'
@@ -101,9 +104,9 @@ def _read(
     store = _read_store(values.get("task_store", {}))
     if store is None:
         problems["task_store"] = [_STORES]
-    for name in filter(_is_system, values):
-        if name not in ("task_name", "task_metas", "task_store"):
-            problems[name] = ["names that start with task_ are the system's, and this is none"]
+    strange = (name for name in values if _is_system(name) and name not in _SYSTEM_NAMES)
+    for name in islice(strange, MAX_ITEMS):
+        problems[name] = ["names that start with task_ are the system's, and this is none"]
     return Definition(
         task=task,
         params=None if problems else params,

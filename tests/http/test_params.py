@@ -7,6 +7,7 @@ import pytest
 
 from dragon.engine.definitions import NotADefinition, read_definition
 from dragon.http.requests.parameters import READ_AT_ONCE, Parameters
+from dragon.params import MAX_ITEMS
 from dragon.settings import Settings
 from tests.http.drawing import REGISTRY, URL, Box, Dot, DrawParams, Line, read, read_query
 
@@ -165,3 +166,9 @@ async def test_while_many_definitions_are_read_others_have_their_turns() -> None
     definitions = await Parameters(body, "body").take_definitions(REGISTRY, Settings())
     other.cancel()
     assert (len(definitions), turns) == (4 * READ_AT_ONCE, 4)
+
+
+@pytest.mark.parametrize("prefix", ["task_", "other_"])
+def test_of_very_many_unknown_names_some_are_told(prefix: str) -> None:
+    names = {f"{prefix}{number}": 0 for number in range(1000)}
+    assert len(read(url=URL, **names).problems) == MAX_ITEMS
