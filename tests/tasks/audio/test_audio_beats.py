@@ -232,7 +232,7 @@ async def test_how_far_it_is_in_long_music_is_told_while_it_is_heard(
     tmp_path: Path, told: File
 ) -> None:
     path = tmp_path / "long.mp3"
-    tone = ("-f", "lavfi", "-i", "sine=frequency=220:beep_factor=4:duration=600")
+    tone = ("-f", "lavfi", "-i", "sine=frequency=220:beep_factor=4:duration=240")
     run_ffmpeg(*tone, "-ar", "16000", "-b:a", "32k", str(path))
     source = Source(url=URL, path=path, size=path.stat().st_size)
     usual = decoders.settings(warm=WARM, environment=WARM_ENVIRONMENT, memory_bytes=2 * 1024**3)

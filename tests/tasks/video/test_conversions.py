@@ -32,7 +32,7 @@ def ffmpegs(dragon: Dragon) -> list[psutil.Process]:
 
 
 async def test_a_conversion_goes_forward_and_gives_a_video(api: Api, origin: Origin) -> None:
-    task = {"task_name": "video.convert", "url": origin.url("bigbuckbunny.mp4"), "width": 640}
+    task = {"task_name": "video.convert", "url": origin.url("bigbuckbunny.mp4"), "width": 320}
     began = time.monotonic()
     async with api.create_stream(task) as stream:
         lines = await read_lines(stream)
@@ -43,7 +43,7 @@ async def test_a_conversion_goes_forward_and_gives_a_video(api: Api, origin: Ori
     assert len(told) <= 10 * took_seconds + 2
     final = lines[-1]
     assert final["status"] == "success", final
-    assert (final["result"]["width"], final["result"]["original_width"]) == (640, 1280)
+    assert (final["result"]["width"], final["result"]["original_width"]) == (320, 1280)
     async with api.session.get(final["result"]["output"]) as response:
         assert response.content_type == "video/mp4"
         assert (await response.read())[4:8] == b"ftyp"
