@@ -111,13 +111,16 @@ class Engine:
         created them must learn their keys.
         """
         answered, watch = await self._queue_and_watch(submission)
+        first = list(map(_queued, answered)) if answered else submission.updates
+        # It is as large as the request: who waits, for hours perhaps, must not hold it.
+        del submission
         with watch:
             try:
                 if answered:
-                    return await self.wait([one.key for one in answered])
-                return await self._ends(submission.updates, watch)
+                    return await self.wait([update.key for update in first])
+                return await self._ends(first, watch)
             except TooLarge:
-                return list(map(_queued, answered)) if answered else submission.updates
+                return first
 
     async def submit_and_watch(self, submission: Submission) -> tuple[Sequence[Update], Watch]:
         """Queue the jobs; their first statuses, and a watch of those that have not ended."""
@@ -244,7 +247,7 @@ class Engine:
             kind=task.kind,
             account=account.name,
             params=msgspec.Raw(encode(definition.params)),
-            metas=definition.metas,
+            metas=msgspec.Raw(encode(definition.metas)),
             queued=queued,
             base_url=base_url,
             timeout_seconds=task.timeout_seconds,

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from aiohttp import hdrs, web
 from msgspec import Struct
 
@@ -37,6 +38,11 @@ class FileRequest(Struct, frozen=True, kw_only=True):
     filename: str
     size: PictureSize
     fingerprint: str = ""
+
+    def without_input(self) -> "FileRequest":
+        """What its answer needs: who waits, for hours perhaps, must not hold the rest."""
+        definition = msgspec.structs.replace(self.definition, params=None, metas=None)
+        return msgspec.structs.replace(self, definition=definition)
 
     def wish(self, *, has_partial_files: bool) -> Wish:
         """What the request waits for, from now on."""

@@ -46,6 +46,32 @@ async def test_a_long_header_that_decides_about_many_formats_is_read_at_once(api
     assert await ask_in_time(api, "/v2/create_file", body, Accept="a," * 4000) == 400
 
 
+@pytest.mark.parametrize(("path", "name"), [("create", "tasks"), ("create_file", "task")])
+async def test_who_waits_for_a_task_holds_little_of_what_was_asked_for(
+    dragon: Dragon, api: Api, gate: Gate, path: str, name: str
+) -> None:
+    """A million values in a request of 4 MB take 80 MB while it is read, and where it is run."""
+    task = json.dumps({**gate.task(), "task_metas": None})
+    metas = "[" + ",".join(["[]"] * 1_200_000) + "]"
+    more = ', "block": true' if path == "create" else ""
+    body = f'{{"{name}": {task.replace("null", metas)}{more}}}'.encode()
+    waiting, sizes = [], []
+    for number in range(1, 6):
+        asking = api.ask("POST", f"/v2/{path}", data=io.BytesIO(body), headers=api.headers)
+        waiting.append(asyncio.create_task(asking))
+        await gate.runs(number)
+        sizes.append(sum(memory_bytes(dragon)))
+    gate.open()
+    await asyncio.gather(*waiting)
+    # The first leaves behind what the others then use.
+    assert sizes[-1] - sizes[0] < 200_000_000, sizes
+
+
+def memory_bytes(dragon: Dragon) -> list[int]:
+    """Of the server and the worker."""
+    return [process.memory_info().rss for process in (dragon.server(), dragon.worker())]
+
+
 async def test_a_path_full_of_addresses_is_logged_at_once(api: Api) -> None:
     path = "/" + "http://" * 1000 + "%27%3F"
     assert await ask_in_time(api, path, b"{}") == 404

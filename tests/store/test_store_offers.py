@@ -177,7 +177,9 @@ async def test_large_jobs_are_not_sent(store: Store) -> None:
         offer = Offer("worker", SLOTS)
         await offer_slots(store, offer)
         request = submission(store)
-        large = msgspec.structs.replace(request.jobs[0], metas="x" * 70_000)
+        large = msgspec.structs.replace(
+            request.jobs[0], metas=msgspec.Raw(b'"%s"' % (b"x" * 70_000))
+        )
         await submit(store, msgspec.structs.replace(request, jobs=(large,)))
         assert await sent() == []
         assert len(await offer_slots(store, offer)) == 1

@@ -72,6 +72,8 @@ class FileJobs:
         [update] = submission.updates
         with await self._engine.watches.open([update.key]) as watch:
             answered = await self._engine.queue(submission)
+            # It is as large as the request: who waits, for hours perhaps, must not hold it.
+            del submission
             if not answered:
                 watch.skip(update)
                 await _news(watch, wish, update)
