@@ -1,5 +1,6 @@
 """Makes the library's client of a store from its settings."""
 
+from base64 import b64decode
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -91,7 +92,13 @@ def _azure(url: StoreUrl, settings: StoreSettings, options: dict[str, Any]) -> A
     if settings.access_key:
         more["account_name"] = settings.access_key
     if settings.secret_key:
-        more["account_key"] = settings.secret_key
+        # The library looks at it later.
+        b64decode(settings.secret_key, validate=True)
+        # So that no token of the environment goes before it.
+        more["credential_provider"] = lambda: {
+            "access_key": settings.secret_key,
+            "expires_at": None,
+        }
     if settings.endpoint:
         more["endpoint"] = settings.endpoint.rstrip("/")
     return AzureStore(url.bucket, prefix=url.path or None, **more, **options)

@@ -17,7 +17,9 @@ _REFUSALS = (
     "FileNotFoundError",
     "UnknownConfigurationKeyError",
 )
-_NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")
+_NO_BUCKET = re.compile(
+    r"<Code>(NoSuchBucket|ContainerNotFound)</Code>|The specified container does not exist"
+)
 _PASSING = frozenset({"408", "425", "429"})
 
 
@@ -40,8 +42,13 @@ def translate(store: str, call: str, error: Exception) -> StorageUnavailable:
 def is_missing(error: Exception) -> bool:
     """Whether there is no such file, or another one than there was, and the store is well."""
     if isinstance(error, FileNotFoundError):
-        return _first(_CODE, str(error)) not in _NO_BUCKET
+        return not _NO_BUCKET.search(str(error))
     return type(error).__name__ == "PreconditionError"
+
+
+def has_no_parts(error: Exception) -> bool:
+    """Whether the store knows no parts of an upload, or none any more."""
+    return isinstance(error, FileNotFoundError) or "<Code>InvalidBlockList<" in str(error)
 
 
 def is_local(error: Exception) -> bool:

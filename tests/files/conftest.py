@@ -1,5 +1,6 @@
-"""Fixtures for files: a client that stores some, places where outputs lie, and a bucket."""
+"""Fixtures for files: a client that stores some, places where outputs lie, and buckets."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from dragon.settings import Settings
 from dragon.storage.bucket import Bucket
 from tests.files.places import Place, in_bucket
 from tests.support.api import Api
+from tests.support.azure_server import Azure, azure_server
 from tests.support.http_faults import FaultyServer
 from tests.support.keeper import Keeper
 from tests.support.s3 import Look
@@ -21,6 +23,20 @@ async def keeper(api: Api) -> Keeper:
     keeper = Keeper(api)
     await keeper.delete(max_age=0)
     return keeper
+
+
+@pytest_asyncio.fixture
+async def azure() -> AsyncIterator[Azure]:
+    """A container of the test's own."""
+    async with azure_server() as azure:
+        yield azure
+
+
+@pytest_asyncio.fixture
+async def faulty_azure(azure: Azure) -> AsyncIterator[FaultyServer]:
+    """The same container, with faults between."""
+    async with FaultyServer(azure.address) as faulty:
+        yield faulty
 
 
 @pytest.fixture
@@ -35,11 +51,11 @@ def disk(settings: Settings) -> Place:
     return Place(Outputs(settings), left, lambda path: (root / path).read_bytes())
 
 
-@pytest.fixture(params=["disk", "s3"])
+@pytest.fixture(params=["disk", "s3", "azure"])
 def place(request: pytest.FixtureRequest, settings: Settings, disk: Place) -> Place:
     if request.param == "disk":
         return disk
-    look: Look = request.getfixturevalue("look")
+    look: Look | Azure = request.getfixturevalue("look" if request.param == "s3" else "azure")
     outputs = in_bucket(settings, look.settings())
     return Place(outputs, look.paths, lambda path: look.get(path)[1])
 
