@@ -234,17 +234,30 @@ def _check_stores(settings: Settings) -> None:
         if not _STORE_NAME.match(name) or name == SIGNED:
             words = "a store's name is 1 to 32 letters, digits, _ and -, and not"
             raise InvalidSettings(f"stores: {name!r} cannot be used: {words} {SIGNED!r}")
-        if split_store_url(store.url) is None:
+        url = split_store_url(store.url)
+        if url is None:
             words = "is not of the form s3://bucket, gs://bucket or az://container, with"
             raise InvalidSettings(f"stores.{name}.url: {store.url!r} {words} /prefix or without")
         if store.url.startswith("s3:") and bool(store.access_key) != bool(store.secret_key):
             raise InvalidSettings(f"stores.{name}: access_key and secret_key belong together")
         _check_web_url(f"stores.{name}.endpoint", store.endpoint)
         _check_web_url(f"stores.{name}.public_url", store.public_url)
+        if url.scheme == "az" and store.presigned_seconds:
+            _check_azure_signs(f"stores.{name}", url.path, store)
     if settings.output_store and settings.output_store not in settings.stores:
         known = ", ".join(settings.stores) or "there are none"
         words = f"{settings.output_store!r} is none of the stores: {known}"
         raise InvalidSettings(f"output_store: {words}")
+
+
+def _check_azure_signs(name: str, prefix: str, store: StoreSettings) -> None:
+    """Azure would refuse all that the library signs of other forms."""
+    if not re.fullmatch(r"[A-Za-z0-9/_.~-]*", prefix):
+        words = "for presigned_seconds a prefix may have letters, digits and /_.~- only"
+        raise InvalidSettings(f"{name}.url: {store.url!r}: {words}")
+    if store.endpoint and store.access_key not in store.endpoint:
+        words = f"for presigned_seconds it must name the account, {store.access_key!r}"
+        raise InvalidSettings(f"{name}.endpoint: {store.endpoint!r}: {words}")
 
 
 def _check_accounts(accounts: tuple[Account, ...]) -> None:

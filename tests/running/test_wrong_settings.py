@@ -178,6 +178,27 @@ def test_half_of_an_access_key_is_none(key: str) -> None:
     assert refusal(None, DRAGON_STORES=stores) == words
 
 
+@pytest.mark.parametrize(
+    ("field", "fields"),
+    [
+        ("url", {"url": "az://media/my files"}),
+        ("url", {"url": "az://media/100%"}),
+        ("endpoint", {"url": "az://media", "endpoint": "https://media.example.com"}),
+    ],
+)
+def test_azure_would_refuse_what_is_signed_for_a_strange_place(
+    field: str, fields: dict[str, str]
+) -> None:
+    store: dict[str, object] = {"access_key": "acme", "secret_key": "c2VjcmV0", **fields}
+    known = {"DRAGON_STORES": msgspec.json.encode({"media": store}).decode()}
+    assert load_settings(None, known).stores["media"].url == fields["url"]
+    known["DRAGON_STORES"] = msgspec.json.encode(
+        {"media": {**store, "presigned_seconds": 60}}
+    ).decode()
+    words = refusal(None, **known)
+    assert words.startswith(f"stores.media.{field}: {fields[field]!r}: for presigned_seconds ")
+
+
 @pytest.mark.parametrize("name", ["signed", "", "a b", "a/b", "x" * 33])
 def test_a_store_needs_a_plain_name(name: str) -> None:
     stores = msgspec.json.encode({name: {"url": "s3://media"}}).decode()
