@@ -10,6 +10,8 @@ log = structlog.get_logger()
 
 _STATUS = re.compile(r"non-2xx status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w{1,64})</Code>")
+_ONE_OF_MANY = re.compile(r"request failed for key .*\(code: (\w{1,64})\)")
+"""Of many files that were to be deleted: the status of Azure, or the code of S3."""
 _REFUSALS = (
     "PermissionDeniedError",
     "UnauthenticatedError",
@@ -29,12 +31,14 @@ def translate(store: str, call: str, error: Exception) -> StorageUnavailable:
     Its own words are not told: they hold addresses, and whatever the store answered.
     """
     words = str(error)
-    status, code = _first(_STATUS, words), _first(_CODE, words)
+    one = _first(_ONE_OF_MANY, words)
+    status = _first(_STATUS, words) or (one if one.isdigit() else "")
+    code = _first(_CODE, words) or one
     log.warning(
         "store_failed", store=store, call=call, error=type(error).__name__, status=status, code=code
     )
     is_refusal = status.startswith("4") and status not in _PASSING
-    if is_refusal or type(error).__name__ in _REFUSALS:
+    if is_refusal or one == "AccessDenied" or type(error).__name__ in _REFUSALS:
         return StorageRefused("the store of files refuses what it is asked for", store)
     return StorageUnavailable("the store of files does not answer", store)
 

@@ -195,6 +195,18 @@ async def test_all_below_a_folder_is_deleted_and_nothing_beside_it(
     await bucket.delete_below("acme/1/KEY")
 
 
+async def test_a_blob_that_must_stay_is_refused_and_holds_up_no_other(
+    bucket: Bucket, azure: Azure, logs: Logs
+) -> None:
+    for name in ("a", "b", "c"):
+        azure.put(name, b"x")
+    azure.held.add("b")
+    with pytest.raises(StorageRefused):
+        await bucket.delete(["a", "b", "c"])
+    assert azure.paths() == ["b"]
+    assert [line["status"] for line in logs] == ["409"]
+
+
 async def test_a_container_that_is_not_there_is_no_missing_file(azure: Azure, logs: Logs) -> None:
     bucket = Bucket("media", azure.settings(url="az://another"))
     with pytest.raises(StorageRefused):

@@ -5,15 +5,17 @@ import re
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from msgspec.json import encode
 
-from dragon.errors import InvalidSettings, StorageUnavailable
+from dragon.errors import InvalidSettings, StorageRefused, StorageUnavailable
 from dragon.settings import StoreSettings
 from dragon.storage.bucket import Bucket
 from dragon.storage.parts import PART_BYTES
 from tests.files.places import LARGE, PATH
+from tests.support.fetching import serving
 from tests.support.http_faults import Fault, FaultyServer, choose
 from tests.support.s3 import ACCESS_KEY, PREFIX, Look
 from tests.support.waiting import DEADLINE_SECONDS
@@ -150,3 +152,21 @@ def test_a_key_that_is_none_is_told_at_the_start_without_quoting_it() -> None:
 def test_a_public_url_stands_before_the_path() -> None:
     settings = StoreSettings(url="s3://media/kept", public_url="https://cdn.example.com/m/")
     assert Bucket("media", settings).public_url(PATH) == f"https://cdn.example.com/m/{PATH}"
+
+
+@pytest.mark.parametrize(
+    ("code", "failure"), [("AccessDenied", StorageRefused), ("InternalError", StorageUnavailable)]
+)
+async def test_one_object_of_many_that_s3_does_not_delete_is_told_as_it_is_meant(
+    look: Look, code: str, failure: type[StorageUnavailable]
+) -> None:
+    about = f"<Key>{PREFIX}/a</Key><Code>{code}</Code><Message>Words (of it)</Message>"
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text=f"<DeleteResult><Error>{about}</Error></DeleteResult>")
+
+    async with serving(answer) as url:
+        bucket = Bucket("media", look.settings(url, retry_seconds=0.3))
+        with pytest.raises(StorageUnavailable) as caught:
+            await bucket.delete(["a", "b"])
+    assert type(caught.value) is failure

@@ -22,6 +22,7 @@ MOST_IN_BATCH = 256
 _PAGE = 100
 """Of a list; Azure itself sends as few as it likes."""
 _REASONS = {
+    "BlobImmutableDueToPolicy": "This operation is not permitted as the blob is immutable.",
     "AuthenticationFailed": "Server failed to authenticate the request.",
     "BlobNotFound": "The specified blob does not exist.",
     "ContainerNotFound": "The specified container does not exist.",
@@ -50,6 +51,8 @@ class Azure:
     def __init__(self) -> None:
         self.name = "container-of-acme"
         self.address = ""
+        self.held: set[str] = set()
+        """Paths of blobs that somebody who may has forbidden to delete."""
         self._blobs: dict[str, Blob] = {}
         self._blocks: dict[str, dict[str, bytes]] = {}
 
@@ -148,6 +151,12 @@ class Azure:
             raise Refusal(404, "BlobNotFound")
         return self._blobs[name]
 
+    def _delete(self, name: str) -> None:
+        self._find(name)
+        if name.removeprefix(PREFIX + "/") in self.held:
+            raise Refusal(409, "BlobImmutableDueToPolicy")
+        del self._blobs[name]
+
     def _list(self, query: Mapping[str, str]) -> web.Response:
         names = sorted(name for name in self._blobs if name.startswith(query.get("prefix", "")))
         left = [name for name in names if name >= query.get("marker", "")]
@@ -183,9 +192,7 @@ class Azure:
         url, answer = URL(target, encoded=True), "202 Accepted"
         try:
             check_signature(method, url, headers)
-            name = self._name(url)
-            self._find(name)
-            del self._blobs[name]
+            self._delete(self._name(url))
         except Refusal as refusal:
             status, code = refusal.args
             answer = f"{status} {_REASONS[code]}\r\nx-ms-error-code: {code}"
