@@ -7,12 +7,15 @@ from typing import Any
 import msgspec
 from redis.exceptions import RedisError
 
-from tests.chaos.harness import ATTEMPTS, CONNECTIONS_EACH, SECRETS, Fleet
+from tests.chaos.harness import ATTEMPTS, CONNECTIONS_EACH, Fleet
 from tests.chaos.ledger import FINAL
+from tests.support.accounts import CONFIG, WEBHOOK_SECRETS
 from tests.support.paths import matching
 from tests.support.processes import Part, is_alive
 from tests.support.waiting import DEADLINE_SECONDS, eventually, until
 
+SECRETS = ("acme-secret", "acme-api-key", "other-secret", "few-secret", *WEBHOOK_SECRETS)
+assert all(secret in CONFIG for secret in SECRETS)
 SPARE_DESCRIPTORS = CONNECTIONS_EACH + 6
 
 
@@ -21,6 +24,8 @@ async def check(fleet: Fleet, *, is_exact: bool = False) -> None:
 
     With `is_exact` there must be no job but those that were acknowledged.
     """
+    for part in (*fleet.servers, *fleet.workers):
+        assert is_alive(part.process), f"{part.process} died, and nobody had killed it"
     for server in fleet.servers if fleet.ledger.keys else ():
         await fleet.wait(fleet.ledger.keys, server)
     await _check_records(fleet, is_exact)

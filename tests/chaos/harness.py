@@ -21,7 +21,6 @@ from tests.chaos.broker import Broker
 from tests.chaos.ledger import FINAL, Ledger, finals_of
 from tests.chaos.pace import Pace
 from tests.chaos.proxy import Proxy
-from tests.support.accounts import CONFIG, WEBHOOK_SECRETS
 from tests.support.api import Api
 from tests.support.processes import Part, is_alive
 from tests.support.waiting import eventually, until
@@ -31,7 +30,6 @@ LEASE_SECONDS = 2.0
 ATTEMPTS = 3
 CONNECTIONS_EACH = 18
 """Of one process to Valkey: the pool, the feed and one being replaced."""
-SECRETS = ("acme-secret", "acme-api-key", "other-secret", "few-secret", *WEBHOOK_SECRETS)
 DISK_BYTES = 64 * 1024 * 1024
 """Of the small disk."""
 PATIENCE_SECONDS = 30.0
@@ -297,6 +295,3 @@ class Fleet:
         self.proxy.heal()
         stops = [asyncio.to_thread(part.__exit__, None, None, None) for part in self._parts]
         await asyncio.gather(*stops)
-
-
-assert all(secret in CONFIG for secret in SECRETS)

@@ -11,8 +11,8 @@ import aiohttp
 import psutil
 import pytest
 
-from tests.chaos.check import check
-from tests.chaos.harness import SECRETS, Fleet
+from tests.chaos.check import SECRETS, check
+from tests.chaos.harness import Fleet
 from tests.chaos.proxy import Proxy
 from tests.chaos.test_crashes import mixed, read_stream
 from tests.support.accounts import API_KEY, PAGE, SECRET
