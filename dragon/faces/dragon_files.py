@@ -1,7 +1,6 @@
 """What every version of the Dragon tasks API does with files: wait, and redirect to one."""
 
-from collections.abc import Coroutine
-from typing import Annotated, Any
+from typing import Annotated
 
 from aiohttp import hdrs, web
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -147,18 +146,16 @@ class DragonFiles:
         return self._redirect(record, base_url(request, self._settings), filename, caching)
 
     async def create_file(self, request: web.Request) -> web.Response:
-        read, wish, job = await self._begin_creation(request)
-        return self._answer(read, wish, await job, NO_STORE)
-
-    async def _begin_creation(
-        self, request: web.Request
-    ) -> tuple[FileRequest, Wish, Coroutine[Any, Any, Record]]:
         read = await self._requests.read_post(request)
         wish = read.wish(has_partial_files=self._version.has_partial_files)
         submission = await prepare(
             request, self._engine, self._settings, read.caller.account, [read.definition]
         )
-        return read.without_input(), wish, self._jobs.run(submission, wish)
+        record = self._jobs.run(submission, wish)
+        # They are as large as the body: who waits, for hours perhaps, must not hold them.
+        read = read.without_input()
+        del submission
+        return self._answer(read, wish, await record, NO_STORE)
 
     async def create_file_by_get(self, request: web.Request) -> web.Response:
         read = self._requests.read_get(request)

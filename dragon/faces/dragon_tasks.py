@@ -1,7 +1,6 @@
 """What every version of the Dragon tasks API does with tasks: create, watch, tell, cancel."""
 
-from collections.abc import Coroutine, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from aiohttp import hdrs, web
 from msgspec import Struct
@@ -152,8 +151,16 @@ class DragonTasks:
         ]
 
     async def create(self, request: web.Request) -> web.Response:
-        creation = await self._begin_creation(request)
-        return self._list(await creation)
+        account, parameters = await read_creation(request, self._accounts, self._settings)
+        definitions = await parameters.take_definitions(self._engine.registry, self._settings)
+        is_blocking = parameters.take_boolean("block")
+        parameters.check()
+        submission = await prepare(request, self._engine, self._settings, account, definitions)
+        run = self._engine.run if is_blocking else self._engine.submit
+        updates = run(submission)
+        # They are as large as the body: who waits, for hours perhaps, must not hold them.
+        del parameters, definitions, submission
+        return self._list(await updates)
 
     async def create_stream(self, request: web.Request) -> web.StreamResponse:
         return await Stream.send(*await self._begin_stream(request))
@@ -180,15 +187,6 @@ class DragonTasks:
         return await Stream.send(*await self._resume_stream(request))
 
     # What these have read is not held by the thousands that wait for hours.
-
-    async def _begin_creation(self, request: web.Request) -> Coroutine[Any, Any, Sequence[Update]]:
-        account, parameters = await read_creation(request, self._accounts, self._settings)
-        definitions = await parameters.take_definitions(self._engine.registry, self._settings)
-        is_blocking = parameters.take_boolean("block")
-        parameters.check()
-        submission = await prepare(request, self._engine, self._settings, account, definitions)
-        run = self._engine.run if is_blocking else self._engine.submit
-        return run(submission)
 
     async def _begin_stream(self, request: web.Request) -> tuple[Stream, Sequence[Update], Watch]:
         account, parameters = await read_creation(request, self._accounts, self._settings)
