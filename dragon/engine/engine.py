@@ -114,31 +114,33 @@ class Engine:
         first = list(map(_queued, answered)) if answered else submission.updates
         # It is as large as the request: who waits, for hours perhaps, must not hold it.
         del submission
-        with watch:
-            try:
-                if answered:
-                    return await self.wait([update.key for update in first])
+        try:
+            if answered:
+                return await self.wait([update.key for update in first])
+            with watch:
                 return await self._ends(first, watch)
-            except TooLarge:
-                return first
+        except TooLarge:
+            return first
 
     async def submit_and_watch(self, submission: Submission) -> tuple[Sequence[Update], Watch]:
         """Queue the jobs; their first statuses, and a watch of those that have not ended."""
         answered, watch = await self._queue_and_watch(submission)
         if answered:
-            watch.close()
             return await self.watch([one.key for one in answered])
         return submission.updates, watch
 
     async def _queue_and_watch(self, submission: Submission) -> tuple[list[Ticket] | None, Watch]:
-        """Who watches first misses nothing."""
+        """The watch is closed where the request was answered: none of its jobs will ever be."""
         keys = [update.key for update in submission.updates if not update.is_final]
+        # Who watches first misses nothing.
         watch = await self.watches.open(keys)
         try:
             answered = await self.queue(submission)
         except BaseException:
             watch.close()
             raise
+        if answered:
+            watch.close()
         for update in submission.updates:
             watch.skip(update)
         return answered, watch

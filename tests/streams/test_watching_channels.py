@@ -139,6 +139,23 @@ async def test_a_channel_is_left_when_nobody_waits_any_more(
     assert process.watches.count == other.watches.count == 0
 
 
+async def test_who_asks_again_watches_the_first_job_alone(process: Process) -> None:
+    first, second = (new_key()[:CHANNEL_LENGTH] for _ in range(2))
+    await process.store.submit(submission(process.store, fingerprint="same", channel=first))
+    [held] = (await process.store.claim("worker", {"fast": 1}, 0)).claims
+    again = submission(process.store, fingerprint="same", channel=second)
+    waiting = asyncio.create_task(process.engine.run(again))
+
+    async def is_first_alone() -> bool:
+        return await process.channels() == {process.watches.channel, first}
+
+    assert await until(is_first_alone)
+    assert process.watches.count == 1
+    await finish(process.store, held)
+    [update] = await waiting
+    assert (update.key, update.state) == (held.job.key, "success")
+
+
 async def test_a_channel_left_and_joined_at_once_stays_joined(process: Process) -> None:
     foreign = new_key()[:CHANNEL_LENGTH]
     await process.store.submit(submission(process.store, 40, channel=foreign))
