@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from dragon.engine.definitions import NotADefinition, read_definition
-from dragon.http.requests.parameters import READ_AT_ONCE, Parameters
+from dragon.errors import BadRequest
+from dragon.http.requests.parameters import MAX_TOLD, READ_AT_ONCE, Parameters
 from dragon.params import MAX_ITEMS
 from dragon.settings import Settings
 from tests.http.drawing import REGISTRY, URL, Box, Dot, DrawParams, Line, read, read_query
@@ -172,3 +173,11 @@ async def test_while_many_definitions_are_read_others_have_their_turns() -> None
 def test_of_very_many_unknown_names_some_are_told(prefix: str) -> None:
     names = {f"{prefix}{number}": 0 for number in range(1000)}
     assert len(read(url=URL, **names).problems) == MAX_ITEMS
+
+
+async def test_of_very_many_tasks_that_are_none_a_hundred_are_told() -> None:
+    parameters = Parameters({"tasks": [{"task_name": "drow"}] * 10_000}, "body")
+    assert await parameters.take_definitions(REGISTRY, Settings()) == []
+    with pytest.raises(BadRequest) as refused:
+        parameters.check()
+    assert len(refused.value.problems) == MAX_TOLD

@@ -187,6 +187,8 @@ class Parameters:
             except NotADefinition as error:
                 place = f"{name}[{index}]" if len(values) > 1 else name
                 self.note(name, f"{place}: {error}")
+                if len(self._problems) >= MAX_TOLD:
+                    return
 
 
 def task_query(request: web.Request) -> dict[str, list[str]]:
