@@ -9,8 +9,9 @@ import pytest
 from aiohttp import web
 
 from dragon.engine.network.failures import explain_failure
-from dragon.engine.network.names import Names
+from dragon.engine.network.names import MAX_THREADS, Names
 from dragon.errors import TaskInterrupted
+from dragon.settings import Settings
 from tests.support.fetching import fetch, serving
 
 MANY = 100
@@ -33,6 +34,12 @@ async def test_names_are_looked_up_though_all_threads_of_the_loop_are_held_up(
         is_over.set()
         await asyncio.gather(*holding)
     assert (tmp_path / "source").read_text() == "found"
+
+
+def test_web_hooks_to_names_that_nobody_answers_for_leave_threads_to_others() -> None:
+    """The system looks for half a minute, also for those that were given up."""
+    settings = Settings()
+    assert settings.slots.hook * 30 / settings.webhook_timeout_seconds < MAX_THREADS
 
 
 async def test_a_name_that_finds_no_thread_is_to_be_looked_up_later() -> None:

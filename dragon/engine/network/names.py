@@ -10,8 +10,9 @@ from typing import TypeVar
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-MAX_THREADS = 256
-"""More than jobs may wait for names at once; the system gives a name up after half a minute."""
+MAX_THREADS = 512
+"""More than jobs may wait for at once. The system gives a name up after half a minute, so there may
+be twice as many lookups as web hooks on their way."""
 WAIT_SECONDS = 10.0
 """For one of them: a source may have ten minutes, and trying again later is better."""
 
