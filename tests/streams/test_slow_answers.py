@@ -89,7 +89,9 @@ async def test_a_client_that_takes_its_time_gets_all(hasty_api: Api, what: str) 
         async with asked(hasty_api.url, request) as connection:
             began, size = loop.time(), 0
             while size < SIZE:
-                size += len(await loop.sock_recv(connection, SIZE))
+                data = await loop.sock_recv(connection, SIZE)
+                assert data, "the answer was cut short"
+                size += len(data)
                 if loop.time() - began < 3 * SWEEP_SECONDS:
                     await asyncio.sleep(SWEEP_SECONDS / 50)
 
