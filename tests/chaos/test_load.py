@@ -20,7 +20,7 @@ from dragon.engine.lag import LATE_SECONDS, SAMPLE_SECONDS
 from dragon.settings import Slots
 from tasks.toolkit.geometry import Size
 from tests.chaos.check import check
-from tests.chaos.harness import Definition, Fleet
+from tests.chaos.harness import END_SECONDS, Definition, Fleet
 from tests.chaos.ledger import finals_of
 from tests.chaos.pace import Waits
 from tests.chaos.test_clients import HELLO
@@ -102,9 +102,14 @@ def pids_of(fleet: Fleet, *parts: Part) -> list[int]:
 
 
 async def follow_in_time(fleet: Fleet, keys: list[str]) -> None:
-    """Read a stream, unless the machine keeps this process from that for too long."""
-    with suppress(aiohttp.ClientPayloadError):
-        await fleet.follow(keys)
+    """Read a stream; once more where the machine kept this process from that for too long."""
+
+    async def is_read() -> bool:
+        with suppress(aiohttp.ClientPayloadError):
+            return bool(await fleet.follow(keys))
+        return False
+
+    await until(is_read, END_SECONDS)
 
 
 async def hello(fleet: Fleet, api: Api, account: str = "acme") -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.chaos.check import check, has_tidied_up
 from tests.chaos.harness import Definition, Fleet
-from tests.chaos.test_crashes import have_run
+from tests.chaos.test_crashes import have_run, is_lost
 from tests.support.clips import Clips
 from tests.support.origin import Origin
 from tests.support.processes import Part, is_alive
@@ -98,7 +98,7 @@ async def cancel(fleet: Fleet, keys: list[str]) -> int:
 
 def without_lost(finals: Sequence[Any]) -> list[Any]:
     """Where the machine holds workers up, too, a task may have lost three."""
-    return [final for final in finals if "the worker was lost" not in str(final["result"])]
+    return [final for final in finals if not is_lost(final)]
 
 
 def programs_of(workers: Sequence[Part]) -> list[psutil.Process]:
