@@ -15,7 +15,8 @@ import pytest
 
 from tests.chaos.check import check, has_tidied_up
 from tests.chaos.harness import Definition, Fleet
-from tests.chaos.test_crashes import have_run, is_lost
+from tests.chaos.test_crashes import is_lost
+from tests.chaos.test_decoders import have_run
 from tests.support.clips import Clips
 from tests.support.origin import Origin
 from tests.support.processes import Part, is_alive

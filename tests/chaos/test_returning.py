@@ -14,7 +14,8 @@ import pytest_asyncio
 from tests.chaos.check import check
 from tests.chaos.harness import Definition, Fleet
 from tests.chaos.ledger import FINAL, finals_of
-from tests.chaos.test_crashes import ended_at, mixed
+from tests.chaos.test_crashes import mixed
+from tests.chaos.test_decoders import ended_at
 from tests.chaos.test_store_faults import RANK
 from tests.support.accounts import SECRET
 from tests.support.api import Answer
