@@ -40,7 +40,8 @@ WARM_ENVIRONMENT = {
     "VIPS_CONCURRENCY": "1",
     "VIPS_BLOCK_UNTRUSTED": "1",
     "VIPS_DISC_THRESHOLD": "1000g",
+    "VIPS_WARNING": "0",
 }
 """What libvips reads when it is loaded: one thread for a picture, as there is a child for each
-core; no loader that nobody hardened against hostile files; and no temporary files for large
-pictures, as a child cannot write any."""
+core; no loader that nobody hardened against hostile files; no temporary files for large pictures,
+as a child cannot write any; and no warnings, whatever the value."""

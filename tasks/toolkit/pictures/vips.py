@@ -25,11 +25,17 @@ libvips itself leaves 2, and so decodes 4000x3000 for 300x200 at a quarter, not 
 """
 
 
+_FAILURES = (pyvips.Error, UnicodeDecodeError)
+"""The second where what libvips says of a broken file holds bytes of it that are no text."""
+
+
 def _harden() -> None:
     pyvips.operation_block_set("VipsForeignLoad", True)
     for name in _ALLOWED_LOADERS:
         pyvips.operation_block_set(f"VipsForeignLoad{name}", False)
     pyvips.cache_set_max(0)
+    # What libvips warns of is for nobody here, and may hold bytes of the file that are no text.
+    pyvips._remove_log_handler()
 
 
 _harden()
@@ -56,7 +62,7 @@ def open_picture(url: str, descriptor: Descriptor) -> Picture:
         raise _not_valid(url)
     try:
         header = getattr(Image, format.loader)(_rewound(descriptor))
-    except pyvips.Error:
+    except _FAILURES:
         raise _not_readable(url, format) from None
     return Picture(
         url=url,
@@ -113,7 +119,7 @@ def decode(picture: Picture, size: Size, format: Format, limits: MediaLimits) ->
             source = _rewound(picture.descriptor)
             image = Image.thumbnail_source(source, size.width, **options)
         return in_memory(image)
-    except pyvips.Error:
+    except _FAILURES:
         raise _not_readable(picture.url, picture.format) from None
 
 

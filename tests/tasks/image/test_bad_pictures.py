@@ -1,5 +1,7 @@
 """Files that are no pictures, are cut or would unfold to too much are refused in plain words."""
 
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +9,16 @@ import pytest
 import pyvips
 from pyvips import Image
 
+from dragon.engine.isolation.pool import Decoders
 from dragon.errors import TaskFailed
 from dragon.task import MediaLimits
+from tasks import WARM, WARM_ENVIRONMENT
+from tasks.image import info
 from tasks.toolkit.geometry import Size
 from tasks.toolkit.pictures import vips
-from tests.support.pictures import CAT, URL, Thumbnail, animation, plain, write
+from tests.support import decoders
+from tests.support.decoders import Logs
+from tests.support.pictures import CAT, LIMITS, URL, Thumbnail, animation, plain, write
 
 NOT_VALID = f"File '{URL}' is not a valid image file"
 
@@ -108,3 +115,25 @@ def test_a_format_that_cannot_hold_the_size_says_so(tmp_path: Path) -> None:
     path = write(tmp_path / "wide.png", plain([9], 17_000, 2).pngsave_buffer())
     with pytest.raises(TaskFailed, match="17000x2 pixels, webp holds 16383 a side"):
         Thumbnail(path, format="webp")
+
+
+async def test_what_libvips_warns_of_in_bytes_that_are_no_text_is_not_logged(
+    tmp_path: Path, logs: Logs
+) -> None:
+    source = decoders.source(tmp_path / "named.png", png_with_profile(b"\x80"))
+    usual = decoders.settings(warm=WARM, environment=WARM_ENVIRONMENT, memory_bytes=2 * 1024**3)
+    async with Decoders(usual) as children:
+        about = await children.call(info.inspect, URL, source, LIMITS, timeout_seconds=30)
+    assert (about.width, about.height) == (80, 60)
+    assert decoders.written(logs) == ""
+
+
+def png_with_profile(name: bytes) -> bytes:
+    """With a colour profile of that name, in which libpng finds what it does not know."""
+    data: bytes = plain([1, 2, 3]).write_to_buffer(".png", keep="none")
+    profile = bytearray(Image.profile_load("srgb"))
+    profile[64:68] = b"\xff" * 4
+    content = b"iCCP" + name + b"\0\0" + zlib.compress(bytes(profile))
+    chunk = struct.pack(">I", len(content) - 4) + content + struct.pack(">I", zlib.crc32(content))
+    header_bytes = 33
+    return data[:header_bytes] + chunk + data[header_bytes:]
