@@ -1,4 +1,4 @@
-"""What an account is told of its deliveries, and how it has them made once more."""
+"""Deliveries: no tasks, but on record, and made once more for whom they are."""
 
 import asyncio
 
@@ -12,6 +12,36 @@ from tests.support.waiting import DEADLINE_SECONDS, until
 
 PATH = "/v2/webhooks/deliveries"
 OTHER = {"Authorization": "Secret other-secret"}
+
+
+async def test_a_delivery_is_no_task(api: Api, receiver: Receiver) -> None:
+    [key] = await created(api, hello(receiver))
+    delivery = await settled(api, key)
+    for method, path in (
+        ("GET", f"/v2/status?tasks={delivery['id']}"),
+        ("GET", f"/v1/status_stream?tasks={delivery['id']}"),
+        ("GET", f"/v2/file?task={delivery['id']}"),
+    ):
+        assert (await api.ask(method, path)).status == 404
+    status, _ = await api.post("/v2/cancel", {"tasks": [delivery["id"]]})
+    assert status == 404
+
+
+async def test_deliveries_count_for_no_limit(api: Api, receiver: Receiver) -> None:
+    few, one = {"Authorization": "Secret few-secret"}, {"Authorization": "Secret one-secret"}
+    receiver.answers.extend([receiver.hold] * 6)
+    told = [(await created(api, *[hello(receiver)] * 5, **few), few)]
+    await receiver.got(5)
+    told += [(await created(api, hello(receiver), **one), one)]
+    await receiver.got(6)
+    assert len(await created(api, *[hello(receiver)] * 5, **few)) == 5
+    status, [final] = await api.post("/v2/create", {"tasks": hello(receiver), "block": True}, **one)
+    assert (status, final["status"]) == (200, "success")
+    receiver.is_open.set()
+    for keys, headers in told:
+        for key in keys:
+            await settled(api, key, **headers)
+    await receiver.got(12)
 
 
 async def test_deliveries_are_listed_newest_first_and_in_pages(

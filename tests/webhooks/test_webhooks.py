@@ -281,33 +281,3 @@ async def test_a_slow_receiver_holds_up_neither_tasks_nor_other_deliveries(
     receiver.is_open.set()
     for key in slow:
         await settled(api, key)
-
-
-async def test_a_delivery_is_no_task(api: Api, receiver: Receiver) -> None:
-    [key] = await created(api, hello(receiver))
-    delivery = await settled(api, key)
-    for method, path in (
-        ("GET", f"/v2/status?tasks={delivery['id']}"),
-        ("GET", f"/v1/status_stream?tasks={delivery['id']}"),
-        ("GET", f"/v2/file?task={delivery['id']}"),
-    ):
-        assert (await api.ask(method, path)).status == 404
-    status, _ = await api.post("/v2/cancel", {"tasks": [delivery["id"]]})
-    assert status == 404
-
-
-async def test_deliveries_count_for_no_limit(api: Api, receiver: Receiver) -> None:
-    few, one = {"Authorization": "Secret few-secret"}, {"Authorization": "Secret one-secret"}
-    receiver.answers.extend([receiver.hold] * 6)
-    told = [(await created(api, *[hello(receiver)] * 5, **few), few)]
-    await receiver.got(5)
-    told += [(await created(api, hello(receiver), **one), one)]
-    await receiver.got(6)
-    assert len(await created(api, *[hello(receiver)] * 5, **few)) == 5
-    status, [final] = await api.post("/v2/create", {"tasks": hello(receiver), "block": True}, **one)
-    assert (status, final["status"]) == (200, "success")
-    receiver.is_open.set()
-    for keys, headers in told:
-        for key in keys:
-            await settled(api, key, **headers)
-    await receiver.got(12)
