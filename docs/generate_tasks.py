@@ -30,7 +30,7 @@ INTRODUCTION = """\
 # The tasks
 
 Parameters without a default are required. Every task also takes `url_callback` and `url_errback`,
-two http or https URLs; they are checked and kept, and [not called yet](guarantees.md#callbacks).
+two http or https URLs that are [told its end](webhooks.md).
 
 Files are named in the result: under the name of each stands its URL. [The API](api.md) tells how
 tasks are created.
