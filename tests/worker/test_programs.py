@@ -197,6 +197,15 @@ async def test_a_binary_that_is_not_there_is_no_fault_of_the_file(
     assert any("/no/such/ffmpeg: No such file" in str(line) for line in logs)
 
 
+async def test_a_program_that_the_machine_cannot_start_is_no_fault_of_the_file(
+    tmp_path: Path, logs: Logs
+) -> None:
+    with pytest.raises(TaskInterrupted, match="could not be started"):
+        await programs().run(["ffmpeg"], tmp_path / "missing")
+    [line] = [line for line in logs if line["event"] == "program_not_started"]
+    assert line["error"] == "No such file or directory"
+
+
 async def test_only_ffmpeg_can_be_asked_for(run_directory: Path) -> None:
     for arguments in ([], ["sh"], [Source(url="", path=Path("/bin/sh"), size=0)]):
         with pytest.raises(ValueError, match="must be the word 'ffmpeg'"):

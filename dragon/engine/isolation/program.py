@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import structlog
@@ -86,8 +87,7 @@ class Programs:
             errors.cancel()
             await to_its_end(_end(process))
         if code == NOT_STARTED:
-            log.error("program_not_started", lines=complaints)
-            raise TaskInterrupted("ffmpeg could not be started; the log of the worker says why")
+            raise _not_started(lines=complaints)
         if code != 0:
             lines = [_cleaned(line, launch) for line in complaints]
             log.info("program_failed", code=code, lines=lines)
@@ -157,6 +157,14 @@ async def _spawn(launch: Launch, directory: Path, *, has_output: bool) -> Proces
         # Half a start cannot be taken back, but its process can be killed.
         await to_its_end(_end_started(starting))
         raise
+    except OSError as error:
+        # There is no memory, say, or no more processes: the task may do well later.
+        raise _not_started(error=error.strerror) from None
+
+
+def _not_started(**why: Any) -> TaskInterrupted:
+    log.error("program_not_started", **why)
+    return TaskInterrupted("ffmpeg could not be started; the log of the worker says why")
 
 
 async def _end_started(starting: asyncio.Task[Process]) -> None:
