@@ -8,6 +8,7 @@
 -- Returns  {promoted keys, silent keys, requeued keys, failed keys}
 -- Tells    whoever waits for a job whose lease ran out; workers
 
+local MAX_UNPARKED = 100
 local promoted, silent, requeued, failed = {}, {}, {}, {}
 
 local function due(set)
@@ -18,7 +19,11 @@ end
 -- would stay parked, some of them for ever.
 local function recount_running()
   if redis.call('DEL', base .. 'running') == 0 then return end
-  for _, party in ipairs(redis.call('HKEYS', base .. 'parked')) do unpark(party) end
+  for _, party in ipairs(redis.call('HKEYS', base .. 'parked')) do
+    -- So many run at once from now on, for each that ends brings back one. Those that are too many
+    -- `claim` parks again.
+    for _ = 1, math.min(counted('parked', party), MAX_UNPARKED) do unpark(party) end
+  end
 end
 
 if redis.call('EXISTS', base .. 'leases') == 0 then recount_running() end
