@@ -1,5 +1,6 @@
-"""Where outputs lie, jobs that leave some there, and the end of their time."""
+"""Where outputs lie, what is left there, by jobs or past them, and the end of its time."""
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from dragon.engine.files.expiry import Expiry
 from dragon.engine.files.outputs import Outputs
 from dragon.schemas import Claim
 from dragon.settings import Settings, StoreSettings
+from dragon.storage.bucket import Bucket
 from dragon.storage.parts import PART_BYTES
 from dragon.store.store import Store
 from dragon.task import File
@@ -37,6 +39,17 @@ def made(folder: Path, name: str = "cat.jpg", content: bytes = b"meow") -> File:
     path = folder / f"made-{name}"
     path.write_bytes(content)
     return File(name=name, filename=name, content_type="image/jpeg", path=path)
+
+
+def random_file(folder: Path, size: int = 1000) -> Path:
+    """Always the same one of that size."""
+    path = folder / "made"
+    path.write_bytes(random.Random(size).randbytes(size))
+    return path
+
+
+async def keep(bucket: Bucket, file: Path, path: str = PATH) -> int:
+    return await bucket.keep(file, path, "image/jpeg")
 
 
 async def end(store: Store, outputs: Outputs, claim: Claim, *files: File) -> None:

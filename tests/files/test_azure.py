@@ -11,7 +11,7 @@ import pytest
 from dragon.errors import InvalidSettings, StorageRefused, StorageUnavailable
 from dragon.storage.bucket import Bucket
 from dragon.storage.parts import PART_BYTES
-from tests.files.places import LARGE, PATH
+from tests.files.places import LARGE, PATH, keep, random_file
 from tests.support.azure_server import MOST_IN_BATCH, PREFIX, Azure
 from tests.support.azure_signatures import ACCOUNT
 from tests.support.decoders import Logs
@@ -29,16 +29,6 @@ def impatient(azure: Azure, faulty_azure: FaultyServer) -> Bucket:
     return Bucket("media", azure.settings(faulty_azure.url, retry_seconds=0.3))
 
 
-def made(folder: Path, size: int = 1000) -> Path:
-    path = folder / "made"
-    path.write_bytes(random.Random(size).randbytes(size))
-    return path
-
-
-async def keep(bucket: Bucket, file: Path) -> int:
-    return await bucket.keep(file, PATH, "image/jpeg")
-
-
 # Keeping
 
 
@@ -46,7 +36,7 @@ async def keep(bucket: Bucket, file: Path) -> int:
 async def test_a_file_is_moved_with_its_type_and_read(
     bucket: Bucket, azure: Azure, tmp_path: Path, size: int
 ) -> None:
-    file = made(tmp_path, size)
+    file = random_file(tmp_path, size)
     content = file.read_bytes()
     assert await keep(bucket, file) == size
     assert not file.exists()
@@ -70,7 +60,7 @@ async def test_a_fault_that_passes_is_not_noticed(
     part: str,
 ) -> None:
     faulty_azure.choose = choose(fault, 1, "PUT", part)
-    file = made(tmp_path, LARGE if "comp" in part else 1000)
+    file = random_file(tmp_path, LARGE if "comp" in part else 1000)
     content = file.read_bytes()
     await keep(bucket, file)
     assert faulty_azure.count("PUT", part) > 1
@@ -82,7 +72,7 @@ async def test_whatever_step_of_a_large_upload_fails_nothing_is_seen_of_it(
     impatient: Bucket, azure: Azure, faulty_azure: FaultyServer, tmp_path: Path, part: str
 ) -> None:
     faulty_azure.choose = choose(Fault(status=503), part=part)
-    file = made(tmp_path, LARGE)
+    file = random_file(tmp_path, LARGE)
     with pytest.raises(StorageUnavailable):
         await keep(impatient, file)
     assert (azure.paths(), file.exists()) == ([], True)
@@ -96,7 +86,7 @@ async def test_a_large_upload_that_is_cancelled_leaves_nothing(
     bucket: Bucket, azure: Azure, faulty_azure: FaultyServer, tmp_path: Path
 ) -> None:
     faulty_azure.choose = lambda _: Fault(delay_seconds=0.3)
-    upload = asyncio.create_task(keep(bucket, made(tmp_path, 4 * PART_BYTES)))
+    upload = asyncio.create_task(keep(bucket, random_file(tmp_path, 4 * PART_BYTES)))
     await eventually(lambda: faulty_azure.count("PUT", "comp=block&") > 1)
     upload.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -110,7 +100,7 @@ async def test_a_wrong_key_is_refused_at_once(
 ) -> None:
     settings = azure.settings(faulty_azure.url, secret_key="d3Jvbmc=")
     with pytest.raises(StorageRefused) as caught:
-        await keep(Bucket("media", settings), made(tmp_path))
+        await keep(Bucket("media", settings), random_file(tmp_path))
     assert len(faulty_azure.requests) == 1
     [line] = logs
     assert (line["event"], line["status"]) == ("store_failed", "403")
@@ -240,5 +230,5 @@ async def test_keys_of_the_settings_are_not_mixed_with_a_token_of_the_environmen
     azure: Azure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AZURE_STORAGE_TOKEN", "of-somebody-else")
-    await keep(Bucket("media", azure.settings()), made(tmp_path))
+    await keep(Bucket("media", azure.settings()), random_file(tmp_path))
     assert azure.paths() == [PATH]

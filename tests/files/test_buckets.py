@@ -10,7 +10,7 @@ import pytest
 from dragon.errors import StorageRefused, StorageUnavailable
 from dragon.storage.bucket import Bucket
 from dragon.storage.parts import PART_BYTES
-from tests.files.places import LARGE, PATH
+from tests.files.places import LARGE, PATH, keep, random_file
 from tests.support.decoders import Logs
 from tests.support.http_faults import Fault, FaultyServer, Request, choose
 from tests.support.s3 import ACCESS_KEY, PREFIX, SECRET_KEY, Look
@@ -23,18 +23,8 @@ def impatient(look: Look, faulty: FaultyServer) -> Bucket:
     return Bucket("media", look.settings(faulty.url, retry_seconds=0.5))
 
 
-def made(folder: Path, size: int = 1000) -> Path:
-    path = folder / "made"
-    path.write_bytes(random.Random(size).randbytes(size))
-    return path
-
-
 def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-async def keep(bucket: Bucket, file: Path, path: str = PATH) -> int:
-    return await bucket.keep(file, path, "image/jpeg")
 
 
 def check_words(error: StorageUnavailable, logs: Logs, look: Look, faulty: FaultyServer) -> None:
@@ -53,7 +43,7 @@ def check_words(error: StorageUnavailable, logs: Logs, look: Look, faulty: Fault
 async def test_a_file_is_moved_with_its_type(
     bucket: Bucket, look: Look, tmp_path: Path, size: int
 ) -> None:
-    file = made(tmp_path, size)
+    file = random_file(tmp_path, size)
     content = file.read_bytes()
     assert await keep(bucket, file) == size
     assert not file.exists()
@@ -65,10 +55,10 @@ async def test_a_file_is_moved_with_its_type(
 async def test_a_file_that_was_moved_before_lies_there_already(
     bucket: Bucket, look: Look, tmp_path: Path
 ) -> None:
-    file = made(tmp_path)
+    file = random_file(tmp_path)
     await keep(bucket, file)
     assert await keep(bucket, file) == 1000
-    made(tmp_path, 7)
+    random_file(tmp_path, 7)
     assert await keep(bucket, file) == 7
     assert len(look.get(PATH)[1]) == 7
 
@@ -99,7 +89,7 @@ async def test_a_fault_that_passes_is_not_noticed(
     patience = {"timeout_seconds": 3.0, "retry_seconds": 20.0}
     bucket = Bucket("media", look.settings(faulty.url, **patience))
     faulty.choose = choose(fault, 1, "PUT")
-    file = made(tmp_path, size)
+    file = random_file(tmp_path, size)
     expected = digest(file.read_bytes())
     assert await keep(bucket, file) == size
     assert faulty.count("PUT") > (2 if size == LARGE else 1)
@@ -111,7 +101,7 @@ async def test_a_large_upload_is_whole_though_every_answer_to_its_end_was_lost(
     impatient: Bucket, look: Look, faulty: FaultyServer, tmp_path: Path
 ) -> None:
     faulty.choose = choose(Fault(bytes_down=0), method="POST", part="uploadId")
-    file = made(tmp_path, LARGE)
+    file = random_file(tmp_path, LARGE)
     expected = digest(file.read_bytes())
     assert await keep(impatient, file) == LARGE
     assert digest(look.get(PATH)[1]) == expected
@@ -136,7 +126,7 @@ async def test_a_fault_that_stays_is_one_error_and_leaves_nothing(
     patience = {"timeout_seconds": 8.0 if size == LARGE else 2.0} if fault.delay_seconds else {}
     impatient = Bucket("media", look.settings(faulty.url, retry_seconds=0.5, **patience))
     faulty.choose = choose(fault, method="PUT")
-    file = made(tmp_path, size)
+    file = random_file(tmp_path, size)
     async with asyncio.timeout(DEADLINE_SECONDS):
         with pytest.raises(StorageUnavailable, match="does not answer") as caught:
             await keep(impatient, file)
@@ -153,7 +143,7 @@ async def test_whatever_step_of_a_large_upload_fails_its_parts_are_deleted(
     method = "PUT" if "part" in part else "POST"
     faulty.choose = choose(Fault(status=500), method=method, part=part)
     with pytest.raises(StorageUnavailable):
-        await keep(impatient, made(tmp_path, LARGE))
+        await keep(impatient, random_file(tmp_path, LARGE))
     assert look.paths() == []
     assert look.unfinished() == []
 
@@ -167,7 +157,7 @@ async def test_a_large_upload_that_is_cancelled_leaves_nothing(
         return Fault(delay_seconds=5.0 if is_late else 0.5)
 
     faulty.choose = choice
-    upload = asyncio.create_task(keep(bucket, made(tmp_path, 8 * PART_BYTES)))
+    upload = asyncio.create_task(keep(bucket, random_file(tmp_path, 8 * PART_BYTES)))
     # Two parts are there, and two are under way.
     await eventually(lambda: faulty.count("PUT", "partNumber") >= 4)
     assert look.unfinished() != []
@@ -185,7 +175,7 @@ async def test_a_refusal_is_told_at_once(
 ) -> None:
     faulty.choose = choose(Fault(status=status))
     with pytest.raises(StorageRefused, match="refuses what it is asked for") as caught:
-        await keep(bucket, made(tmp_path))
+        await keep(bucket, random_file(tmp_path))
     assert len(faulty.requests) == 1
     check_words(caught.value, logs, look, faulty)
 
@@ -206,7 +196,7 @@ async def test_a_bucket_that_is_not_there_is_no_missing_file(
 async def test_a_server_that_is_not_there_does_not_answer(look: Look, tmp_path: Path) -> None:
     settings = look.settings("http://127.0.0.1:1", retry_seconds=0.3)
     with pytest.raises(StorageUnavailable, match="does not answer"):
-        await keep(Bucket("media", settings), made(tmp_path))
+        await keep(Bucket("media", settings), random_file(tmp_path))
 
 
 # Reading

@@ -14,7 +14,7 @@ from dragon.errors import InvalidSettings, StorageRefused, StorageUnavailable
 from dragon.settings import StoreSettings
 from dragon.storage.bucket import Bucket
 from dragon.storage.parts import PART_BYTES
-from tests.files.places import LARGE, PATH
+from tests.files.places import LARGE, PATH, keep, random_file
 from tests.support.fetching import serving
 from tests.support.http_faults import Fault, FaultyServer, choose
 from tests.support.s3 import ACCESS_KEY, PREFIX, Look
@@ -37,19 +37,13 @@ def google(look: Look, faulty: FaultyServer) -> Bucket:
     return Bucket("media", settings)
 
 
-def made(folder: Path, size: int) -> Path:
-    path = folder / "made"
-    path.write_bytes((b"meow!" * size)[:size])
-    return path
-
-
 @pytest.mark.parametrize("size", [1000, LARGE])
 async def test_google_keeps_reads_and_deletes(
     google: Bucket, look: Look, tmp_path: Path, size: int
 ) -> None:
-    file = made(tmp_path, size)
+    file = random_file(tmp_path, size)
     content = file.read_bytes()
-    assert await google.keep(file, PATH, "image/jpeg") == size
+    assert await keep(google, file) == size
     assert look.get(PATH) == ("image/jpeg", content)
     stored = await google.about(PATH)
     assert stored.size == size
@@ -66,7 +60,7 @@ async def test_a_large_upload_to_google_that_fails_leaves_nothing(
 ) -> None:
     faulty.choose = choose(Fault(status=403), method="PUT", part="partNumber=2")
     with pytest.raises(StorageUnavailable):
-        await google.keep(made(tmp_path, LARGE), PATH, "image/jpeg")
+        await keep(google, random_file(tmp_path, LARGE))
     assert look.paths() == look.unfinished() == []
 
 
