@@ -1,7 +1,6 @@
 """What operators see: health in words, and metrics that Prometheus can read."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,12 @@ from prometheus_client.samples import Sample
 from structlog.testing import capture_logs
 
 from dragon.engine.durability_log import DurabilityLog
-from dragon.engine.lag import LoopLag
 from dragon.faces.operations import versions_of
 from dragon.settings import Limits, Settings
 from dragon.store.figures import read_figures
 from dragon.store.store import Store
 from tests.streams.test_streams import until_waiting
 from tests.support.api import Api
-from tests.support.decoders import Logs
 from tests.support.jobs import hooked, line_of, submission
 from tests.support.processes import PATIENCE, Dragon, Part
 from tests.support.valkey import valkey_server
@@ -274,32 +271,3 @@ async def test_figures_tell_jobs_that_wait_to_retry(store: Store) -> None:
     idle = {queue.kind: queue.idle_seconds for queue in figures.queues}
     assert idle["heavy"] is None
     assert idle["fast"] == pytest.approx(0, abs=DEADLINE_SECONDS)
-
-
-async def test_a_server_tells_how_late_it_comes_to_what_is_due(api: Api, dragon: Dragon) -> None:
-    before = value(await read_metrics(api), "dragon_loop_lag_seconds_count")
-
-    async def is_counted() -> list[Sample]:
-        samples = await read_metrics(api)
-        count = value(samples, "dragon_loop_lag_seconds_count")
-        return samples if count > before else []
-
-    samples = await until(is_counted)
-    buckets = [one for one in samples if one.name == "dragon_loop_lag_seconds_bucket"]
-    counts = [one.value for one in buckets]
-    assert counts == sorted(counts)
-    assert counts[-1] == value(samples, "dragon_loop_lag_seconds_count")
-    assert value(samples, "dragon_loop_lag_seconds_sum") > 0
-
-
-async def test_a_loop_that_stands_still_is_logged_and_counted(logs: Logs) -> None:
-    lag = LoopLag()
-    measuring = asyncio.create_task(lag.run())
-    await eventually(lambda: sum(lag.counts))
-    time.sleep(0.4)  # noqa: ASYNC251
-    await eventually(lambda: logs)
-    measuring.cancel()
-    # On a busy machine it may stand still by itself as well.
-    assert {line["event"] for line in logs} == {"loop_was_held_up"}
-    assert 0.25 < max(line["seconds"] for line in logs) <= round(lag.take_worst(), 3)
-    assert lag.take_worst() == 0
