@@ -103,13 +103,11 @@ def pids_of(fleet: Fleet, *parts: Part) -> list[int]:
 
 async def follow_in_time(fleet: Fleet, keys: list[str]) -> None:
     """Read a stream; once more where the machine kept this process from that for too long."""
-
-    async def is_read() -> bool:
-        with suppress(aiohttp.ClientPayloadError):
-            return bool(await fleet.follow(keys))
-        return False
-
-    await until(is_read, END_SECONDS)
+    async with asyncio.timeout(END_SECONDS):
+        while True:
+            with suppress(aiohttp.ClientPayloadError):
+                await fleet.follow(keys)
+                return
 
 
 async def hello(fleet: Fleet, api: Api, account: str = "acme") -> None:
