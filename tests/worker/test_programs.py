@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,17 @@ async def test_ffmpeg_makes_a_file_and_its_lines_arrive(run_directory: Path) -> 
     assert file.path.stat().st_size > 1000
     assert lines[0].startswith("frame=")
     assert lines[-1] == "progress=end"
+
+
+async def test_it_runs_where_dragon_is_imported_from_no_directory_of_the_path(
+    run_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of an editable installation."""
+    elsewhere = [path for path in sys.path if Path(path).resolve() != ROOT]
+    monkeypatch.setattr(sys, "path", elsewhere)
+    file = output(run_directory / "made.mp4")
+    await programs().run(["ffmpeg", *TEST_PICTURE, "-t", "1", file], run_directory)
+    assert file.path.stat().st_size > 1000
 
 
 async def test_a_source_can_be_read_wherever_it_lies_and_nothing_beside_it(

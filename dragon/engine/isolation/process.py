@@ -7,10 +7,12 @@ import socket
 import sys
 from asyncio.subprocess import DEVNULL, STDOUT, Process
 from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import structlog
 from msgspec import Struct, field
 
+import dragon
 from dragon.engine.isolation import messages
 from dragon.engine.isolation.calls import Packet
 from dragon.engine.isolation.messages import Start
@@ -25,6 +27,9 @@ EXIT_SECONDS = 2.0
 
 INTERPRETER_VARIABLES = ("LD_LIBRARY_PATH", "PYTHONHOME")
 """Without them, an interpreter that was started with them may not start again."""
+
+PACKAGES = Path(dragon.__file__).parents[1]
+"""The directory from which Dragon itself is imported."""
 
 BASE_ENVIRONMENT = {"LANG": "C.UTF-8", "MALLOC_ARENA_MAX": "2"}
 
@@ -281,5 +286,6 @@ def interpreter_environment() -> dict[str, str]:
     return {
         **variables,
         "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path),
+        # Of an editable installation the last is not among the others.
+        "PYTHONPATH": os.pathsep.join(map(os.path.abspath, [*sys.path, str(PACKAGES)])),
     }
