@@ -116,7 +116,7 @@ class Feed:
                 while True:
                     await self._run_once()
             except _LOST as error:
-                log.warning("feed_lost", error=type(error).__name__)
+                log.warning("feed_lost", error=type(error).__name__, why=str(error))
             await self._close()
             await asyncio.sleep(pause_seconds * random.uniform(0.5, 1.5))  # noqa: S311
             pause_seconds = min(pause_seconds * 2, 2.0)

@@ -173,3 +173,13 @@ def test_a_terminal_sees_a_progress_bar_and_a_pipe_only_the_result(
     assert process.returncode == 0
     assert json.loads(printed)["result"] == "open"
     assert gate.exists()
+
+
+def test_a_server_without_valkey_says_where_it_looked_and_shows_no_password(tmp_path: Path) -> None:
+    url, patience = "redis://:very-private@127.0.0.1:1/0", {"DRAGON_REDIS_TIMEOUT_SECONDS": "1"}
+    command = ("serve", "--redis", url, "--data", str(tmp_path), "--port", "0")
+    ended = dragon_command(*command, **patience)
+    assert ended.returncode == 1
+    assert "Error 111 connecting to 127.0.0.1:1. Connection refused." in ended.stderr
+    assert ended.stderr.endswith("dragon: the store cannot be reached, try again soon\n")
+    assert "very-private" not in ended.stderr
