@@ -260,6 +260,7 @@ async def test_figures_tell_jobs_beyond_a_limit(store: Store) -> None:
 
 
 async def test_figures_tell_jobs_that_wait_to_retry(store: Store) -> None:
+    began = store.clock.now()
     await store.submit(submission(store, 3))
     claims = (await store.claim("worker", {"fast": 2}, 0)).claims
     line = line_of(claims[0].job.key, "queued")
@@ -270,4 +271,6 @@ async def test_figures_tell_jobs_that_wait_to_retry(store: Store) -> None:
     assert depths == {"fast": 1, "heavy": 0, "flow": 0, "record": 0, "hook": 0}
     idle = {queue.kind: queue.idle_seconds for queue in figures.queues}
     assert idle["heavy"] is None
-    assert idle["fast"] == pytest.approx(0, abs=DEADLINE_SECONDS)
+    # By two clocks, which may differ a little.
+    assert idle["fast"] is not None
+    assert -5 < idle["fast"] < store.clock.now() - began + 5
