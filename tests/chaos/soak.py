@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 from redis.exceptions import RedisError
 
+from dragon.engine.files.expiry import HOLD_SECONDS
 from tests.chaos.check import check
 from tests.chaos.harness import ATTEMPTS, LEASE_SECONDS, Definition, Fleet
 from tests.chaos.test_clients import HELLO
@@ -65,7 +66,7 @@ class Soak:
             for act in (*loads, *loads, self._break):
                 group.create_task(repeat(act, began + seconds))
             group.create_task(repeat(lambda: self._sample(began, samples), began + seconds))
-        await until(self._all_is_forgotten, float(RETENTION_SECONDS) + 60)
+        await until(self._all_is_forgotten, float(RETENTION_SECONDS) + HOLD_SECONDS + 60)
         await check(self._fleet)
         for place in (1, 2, 3):
             assert_flat(COLUMNS[place], samples, place)
