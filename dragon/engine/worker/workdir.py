@@ -18,7 +18,7 @@ SWEEP_SECONDS = 600.0
 
 
 class WorkDirectory:
-    """`<data>/work/<worker>`, held by a lock that ends with the process, however it ends."""
+    """The directory `work/<worker>` below `data`, held by a lock that ends with the process."""
 
     def __init__(self, data: str, worker: str) -> None:
         self._root = Path(data).absolute() / "work"
